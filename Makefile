@@ -1,0 +1,49 @@
+# make demo: everything, on rendered people. make test: the tests. make ui: the runs in a browser.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint ui env requirements clean
+
+demo: env
+	dvc repro
+	@cat reports/table.md
+	@echo "pictures: $$(echo reports/*.png)"
+
+test: env
+	pytest
+
+lint: env
+	ruff check
+	ruff format --check
+	mypy
+
+ui: env
+	posernn ui
+
+env: $(BIN)/.installed
+
+# With uv, where it is there, in a third of pip's time; the same pinned files either way.
+$(BIN)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "Python 3.11 to 3.13 is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@if command -v uv >/dev/null; then \
+	  set -x; uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
+	  uv pip install --quiet --require-hashes -r requirements.txt && \
+	  uv pip install --quiet --no-deps --no-build-isolation -e .; \
+	else \
+	  set -x; $(PYTHON) -m venv .venv && \
+	  pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
+	  pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+# Pins everything anew, for all platforms and all supported versions of Python. Names no index.
+requirements:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+	  --custom-compile-command "make requirements" --upgrade -o requirements.txt pyproject.toml
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Recurrent against all-at-once human pose estimation on MPII."""

@@ -1,0 +1,60 @@
+"""The compared models. Each maps images (B, 3, S, S) to joints (B, J, 2) in unit coordinates and skeleton order."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from posernn.errors import InputError
+from posernn.files import read_json, replacing, write_json
+from posernn.models.attention import AttentionLstm
+from posernn.models.cnn import Cnn
+from posernn.models.lstm import Lstm
+
+MODELS: dict[str, type[nn.Module]] = {"cnn": Cnn, "lstm": Lstm, "lstm_attention": AttentionLstm}
+"""Name -> builder; its keyword arguments are what model.json holds beside the name."""
+
+
+def build(name: str, **arguments: Any) -> nn.Module:
+    """Build a model with fresh weights.
+
+    Raises:
+        ValueError: no model of that name.
+    """
+    if name not in MODELS:
+        raise ValueError(f"models: expected one of {', '.join(MODELS)}, got {name!r}")
+    return MODELS[name](**arguments)
+
+
+def save(folder: Path, model: nn.Module, name: str, **arguments: Any) -> None:
+    """Write weights.safetensors, and model.json with all that is needed to build the model again."""
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with replacing(folder / "weights.safetensors") as partial:
+        save_file(weights, partial)
+    write_json(folder / "model.json", {"name": name, **arguments})
+
+
+def load(folder: Path) -> nn.Module:
+    """Build the model of a run again, with its weights, ready to predict (eval mode).
+
+    Raises:
+        InputError: a file is missing or broken, or weights and model.json are not of the same model.
+    """
+    arguments = read_json(folder / "model.json")
+    weights_path = folder / "weights.safetensors"
+    try:
+        model = build(**arguments)
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{folder / 'model.json'}: expected a model of posernn, got {error}") from error
+    try:
+        model.load_state_dict(load_file(weights_path))
+    except FileNotFoundError as error:
+        raise InputError(f"{weights_path}: expected weights, got nothing; train first") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{weights_path}: expected safetensors, got {error}") from error
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise InputError(f"{weights_path}: expected the weights of model.json's model, got: {first}") from error
+    return model.eval()

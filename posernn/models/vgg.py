@@ -1,0 +1,88 @@
+"""The trunk that every model shares: VGG16's 13 convolutions, each followed by ReLU and batch normalisation.
+
+Axis letters: B batch, C channels, H W map, S side of the crop.
+Source: Simonyan & Zisserman 2015, configuration D; Chen & Low, Table 1.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+LAYERS = (
+    64,
+    64,
+    "pool",
+    128,
+    128,
+    "pool",
+    256,
+    256,
+    256,
+    "pool",
+    512,
+    512,
+    512,
+    "pool",
+    512,
+    512,
+    512,
+    "pool",
+)
+"""VGG16: channels of each 3x3 convolution, and where the map is halved."""
+
+
+def scaled(channels: int, width: float) -> int:
+    """A share of VGG16's channels, at least one."""
+    return max(1, round(channels * width))
+
+
+def make_layers(width: float, *, last_pool: bool) -> nn.Sequential:
+    """Build the convolutions.
+
+    The normalisation comes after the non-linearity, as the paper has it.
+
+    Args:
+        width: share of VGG16's channels; 1.0 is the paper's.
+        last_pool: whether the fifth pool is kept. Attention goes without, for a finer map.
+    """
+    layers: list[nn.Module] = []
+    channels_in = 3
+    for layer in LAYERS if last_pool else LAYERS[:-1]:
+        if layer == "pool":
+            layers.append(nn.MaxPool2d(kernel_size=2))
+            continue
+        channels = scaled(int(layer), width)
+        layers += [
+            nn.Conv2d(channels_in, channels, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(channels),
+        ]
+        channels_in = channels
+    return nn.Sequential(*layers)
+
+
+class Features(nn.Module):
+    """Trunk and the two fully connected layers: one feature vector for a crop.
+
+    Args:
+        crop_size: S, px; a multiple of 32.
+        width: share of VGG16's channels and of its 4,096 features.
+    """
+
+    def __init__(self, crop_size: int, width: float) -> None:
+        super().__init__()
+        map_size = crop_size // 32
+        self.num_features = scaled(4096, width)
+        self.trunk = make_layers(width, last_pool=True)
+        self.fully_connected = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(scaled(512, width) * map_size**2, self.num_features),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm1d(self.num_features),
+            nn.Linear(self.num_features, self.num_features),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm1d(self.num_features),
+        )
+
+    def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
+        """Images, normalised, to features."""
+        return self.fully_connected(self.trunk(images))

@@ -1,0 +1,109 @@
+"""The 16 joints of MPII: their order, sides, limbs and groups. Right and left are the person's."""
+
+from enum import IntEnum
+
+
+class Joint(IntEnum):
+    """MPII's joint ids; every array of joints in this project has them in this order."""
+
+    RIGHT_ANKLE = 0
+    RIGHT_KNEE = 1
+    RIGHT_HIP = 2
+    LEFT_HIP = 3
+    LEFT_KNEE = 4
+    LEFT_ANKLE = 5
+    PELVIS = 6
+    THORAX = 7
+    UPPER_NECK = 8
+    HEAD_TOP = 9
+    RIGHT_WRIST = 10
+    RIGHT_ELBOW = 11
+    RIGHT_SHOULDER = 12
+    LEFT_SHOULDER = 13
+    LEFT_ELBOW = 14
+    LEFT_WRIST = 15
+
+    @property
+    def label(self) -> str:
+        """The name as written in tables: "right ankle"."""
+        return self.name.lower().replace("_", " ")
+
+
+J = Joint
+
+NUM_JOINTS = len(Joint)
+
+LIMBS: tuple[tuple[Joint, Joint], ...] = (
+    (J.RIGHT_ANKLE, J.RIGHT_KNEE),
+    (J.RIGHT_KNEE, J.RIGHT_HIP),
+    (J.RIGHT_HIP, J.PELVIS),
+    (J.LEFT_HIP, J.PELVIS),
+    (J.LEFT_KNEE, J.LEFT_HIP),
+    (J.LEFT_ANKLE, J.LEFT_KNEE),
+    (J.PELVIS, J.THORAX),
+    (J.THORAX, J.UPPER_NECK),
+    (J.UPPER_NECK, J.HEAD_TOP),
+    (J.RIGHT_SHOULDER, J.THORAX),
+    (J.RIGHT_ELBOW, J.RIGHT_SHOULDER),
+    (J.RIGHT_WRIST, J.RIGHT_ELBOW),
+    (J.LEFT_SHOULDER, J.THORAX),
+    (J.LEFT_ELBOW, J.LEFT_SHOULDER),
+    (J.LEFT_WRIST, J.LEFT_ELBOW),
+)
+
+FLIP_PAIRS: tuple[tuple[Joint, Joint], ...] = (
+    (J.RIGHT_ANKLE, J.LEFT_ANKLE),
+    (J.RIGHT_KNEE, J.LEFT_KNEE),
+    (J.RIGHT_HIP, J.LEFT_HIP),
+    (J.RIGHT_SHOULDER, J.LEFT_SHOULDER),
+    (J.RIGHT_ELBOW, J.LEFT_ELBOW),
+    (J.RIGHT_WRIST, J.LEFT_WRIST),
+)
+
+
+def _flip_order() -> tuple[int, ...]:
+    order = list(range(NUM_JOINTS))
+    for right, left in FLIP_PAIRS:
+        order[right], order[left] = left, right
+    return tuple(order)
+
+
+FLIP_ORDER: tuple[int, ...] = _flip_order()
+"""joints[FLIP_ORDER] renames right and left after a picture was mirrored."""
+
+PCKH_GROUPS: dict[str, tuple[Joint, ...]] = {
+    "Head": (J.UPPER_NECK, J.HEAD_TOP),
+    "Shoulder": (J.RIGHT_SHOULDER, J.LEFT_SHOULDER),
+    "Elbow": (J.RIGHT_ELBOW, J.LEFT_ELBOW),
+    "Wrist": (J.RIGHT_WRIST, J.LEFT_WRIST),
+    "Hip": (J.RIGHT_HIP, J.LEFT_HIP),
+    "Knee": (J.RIGHT_KNEE, J.LEFT_KNEE),
+    "Ankle": (J.RIGHT_ANKLE, J.LEFT_ANKLE),
+}
+"""The groups of MPII's own evaluation. Pelvis and thorax are not scored."""
+
+SCORED_JOINTS: tuple[Joint, ...] = tuple(sorted(joint for group in PCKH_GROUPS.values() for joint in group))
+
+DECODE_ORDERS: dict[str, tuple[Joint, ...]] = {
+    "skeleton": tuple(Joint),
+    "easy_first": (
+        *(
+            J.UPPER_NECK,
+            J.HEAD_TOP,
+            J.THORAX,
+            J.RIGHT_SHOULDER,
+            J.LEFT_SHOULDER,
+            J.PELVIS,
+            J.RIGHT_HIP,
+            J.LEFT_HIP,
+        ),
+        *(J.RIGHT_ELBOW, J.LEFT_ELBOW, J.RIGHT_KNEE, J.LEFT_KNEE),
+        *(J.RIGHT_WRIST, J.LEFT_WRIST, J.RIGHT_ANKLE, J.LEFT_ANKLE),
+    ),
+    "hard_first": (
+        *(J.LEFT_ANKLE, J.RIGHT_ANKLE, J.LEFT_WRIST, J.RIGHT_WRIST, J.LEFT_KNEE, J.RIGHT_KNEE, J.LEFT_ELBOW),
+        *(J.RIGHT_ELBOW, J.LEFT_HIP, J.RIGHT_HIP, J.PELVIS, J.LEFT_SHOULDER, J.RIGHT_SHOULDER, J.THORAX),
+        *(J.HEAD_TOP, J.UPPER_NECK),
+    ),
+}
+"""Orders in which the recurrent models predict the joints. easy_first: head and trunk, then outwards."""
