@@ -2,25 +2,26 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Stages call `python`: the environment's own has to come first.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: demo test lint ui env requirements clean
 
 demo: env
-	dvc repro
+	$(RUN) dvc repro
 	@cat reports/table.md
 	@echo "pictures: $$(echo reports/*.png)"
 
 test: env
-	pytest
+	$(RUN) pytest
 
 lint: env
-	ruff check
-	ruff format --check
-	mypy
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
 
 ui: env
-	posernn ui
+	$(RUN) posernn ui
 
 env: $(BIN)/.installed
 
@@ -31,12 +32,12 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	  exit 1; }
 	@if command -v uv >/dev/null; then \
 	  set -x; uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
-	  uv pip install --quiet --require-hashes -r requirements.txt && \
-	  uv pip install --quiet --no-deps --no-build-isolation -e .; \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
 	  set -x; $(PYTHON) -m venv .venv && \
-	  pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
-	  pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@touch $@
 

@@ -20,10 +20,6 @@ from posernn import schemas
 from posernn.crops import read_crops
 from posernn.progress import Advance, silent
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of red, green, blue in [0, 1]: what torchvision's own weights expect."""
-
 DECODED_LIMIT = 8 * 2**30
 """Bytes of pixels that are kept decoded in memory; beyond, crops are decoded again in each epoch."""
 
@@ -124,10 +120,3 @@ def batch_people(num_people: int, batch_size: int, iteration: int, seed: int) ->
     positions = np.arange(iteration * batch_size, (iteration + 1) * batch_size)
     epochs, places = np.divmod(positions, num_people)
     return np.array([_shuffled(num_people, seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
-
-
-def normalize(images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
-    """Scale pixels (0 to 255) to ImageNet's mean 0 and standard deviation 1, channel by channel."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None] * 255  # (3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None] * 255
-    return (images - mean) / std

@@ -40,9 +40,7 @@ class People:
 
     def errors(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16"]:
         """Distances from the truth in head sizes; see `metrics.normalized_errors`."""
-        return metrics.normalized_errors(
-            self.to_image(pred_crop), self.joints_image, self.annotated, self.head_size
-        )
+        return metrics.normalized_errors(self.to_image(pred_crop), self.joints_image, self.annotated, self.head_size)
 
 
 def people_of(crops: pa.Table) -> People:
@@ -145,6 +143,12 @@ def per_joint(
     ]
 
 
+def num_right(pred_crop: Float[np.ndarray, "N 16 2"], people: People, who: Int[np.ndarray, "P"]) -> list[str]:
+    """For pictures: "9/14", so many of a person's scored joints are right @0.5."""
+    errors = people.errors(pred_crop)[who][:, metrics.SCORED_JOINTS]
+    return [f"{(mine <= 0.5).sum()}/{(~np.isnan(mine)).sum()}" for mine in errors]
+
+
 def rounded(values: dict, digits: int = 4) -> dict:
     """For files that people compare: fewer digits, and None for what JSON and DVC have no number for."""
 
@@ -156,18 +160,6 @@ def rounded(values: dict, digits: int = 4) -> dict:
         return value
 
     return {key: plain(value) for key, value in values.items()}
-
-
-def predictions_table(crops: pa.Table, pred_crop: Float[np.ndarray, "N 16 2"], people: People) -> pa.Table:
-    """The rows of predictions.parquet, in the order of the crops."""
-    columns = [
-        pc.struct_field(crops["image"], "path"),
-        crops["image_index"],
-        crops["person_index"],
-        schemas.from_numpy(people.to_image(pred_crop).astype(np.float32), schemas.JOINTS),
-        schemas.from_numpy(pred_crop, schemas.JOINTS),
-    ]
-    return pa.table(columns, schema=schemas.PREDICTIONS)
 
 
 def predict_in_chunks(

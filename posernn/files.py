@@ -1,8 +1,10 @@
 """Files that are whole or absent: written beside their name, then renamed."""
 
+import csv
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,36 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        os.replace(partial, path)
+        try:
+            yield partial
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; nothing was left there") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`; on success it takes the place of `path`, on any error it is removed.
+
+    Raises:
+        InputError: the disk does not take the folder (no room, no permission, no such place).
+    """
+    # Always the same name: what a killed run left is found and removed by the next.
+    unfinished = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(unfinished, path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}; nothing was left there") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -49,6 +75,14 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: expected a JSON file, got {error.strerror}; run the stage that writes it") from error
     except ValueError as error:
         raise InputError(f"{path}: expected JSON, got {error}; run the stage that writes it again") from error
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that all have the keys of the first; None is an empty cell."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

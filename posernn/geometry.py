@@ -54,7 +54,7 @@ def person_box(center_image: Float[np.ndarray, "2"], scale: float) -> Float[np.n
         (4,) xyxy, image px.
     Source: Newell et al. 2016; HRNet `lib/dataset/mpii.py`.
     """
-    center = np.asarray(center_image, dtype=np.float64) + [0.0, PERSON_CENTER_SHIFT * scale]
+    center = center_image.astype(np.float64) + np.array([0.0, PERSON_CENTER_SHIFT * scale])
     half = PERSON_BOX_SIDE * scale / 2
     return np.concatenate([center - half, center + half])
 

@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from posernn.dataset import normalize
 from posernn.device import choose_device
+from posernn.models.vgg import normalize
 
 
 def predict(

@@ -4,11 +4,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
+@runtime_checkable
 class Advance(Protocol):
     """How library functions say how far they are; they take one and never print."""
 

@@ -1,4 +1,10 @@
-"""One schema per Parquet file. Units and frames are in each field's metadata."""
+"""One schema per Parquet file. Units and frames are in each field's metadata.
+
+What MPII does not say is null in plain columns and NaN inside fixed-size lists: pyarrow writes lists that are null, but
+up to version 25 cannot read them back (apache/arrow#35692).
+"""
+
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -29,9 +35,11 @@ PEOPLE = pa.schema(
         _field("category", pa.string(), "of the activity; null where MPII does not say"),
         _field("video", pa.int32(), "position in RELEASE.video_list, from 0; null where MPII does not say"),
         _field("frame_sec", pa.float32(), "seconds into the video"),
-        _field("center_image", XY, "image px, 0-based; rough centre of the person"),
+        _field("center_image", XY, "image px, 0-based; rough centre of the person; NaN where MPII does not say", False),
         _field("scale", pa.float32(), "person height / 200 px"),
-        _field("head_box_image", pa.list_(pa.float32(), 4), "image px, 0-based, xyxy"),
+        _field(
+            "head_box_image", pa.list_(pa.float32(), 4), "image px, 0-based, xyxy; NaN where MPII does not say", False
+        ),
         _field("head_size", pa.float32(), "image px; 0.6 x diagonal of the head box"),
         _field("joints_image", JOINTS, "image px, 0-based, xy; NaN where not annotated", nullable=False),
         _field("annotated", FLAGS, "whether MPII gives the joint", nullable=False),
@@ -50,6 +58,9 @@ REJECTED = pa.schema(
 )
 """People and images that were left out, each with its reason."""
 
+Reject = tuple[str, int, int | None, str]
+"""One row of REJECTED."""
+
 CROPS = pa.schema(
     [
         *_KEYS,
@@ -57,8 +68,7 @@ CROPS = pa.schema(
         _field(
             "image",
             pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())]),
-            "the crop as JPEG, and the name of the image it was cut from",
-            nullable=False,
+            "the crop as JPEG, and the name of the image it was cut from; never null, but Hugging Face has it nullable",
         ),
         _field(
             "crop_to_image",
@@ -82,6 +92,13 @@ PREDICTIONS = pa.schema(
     ]
 )
 """predictions.parquet: rows in the order of the crops they were predicted from."""
+
+
+def rejected_table(rejected: Iterable[Reject]) -> pa.Table:
+    """Rejects as a table (`REJECTED`), in the order of images and people."""
+    rows = sorted(rejected, key=lambda row: (row[1], -1 if row[2] is None else row[2], row[3]))
+    columns = [pa.array([row[place] for row in rows], field.type) for place, field in enumerate(REJECTED)]
+    return pa.table(columns, schema=REJECTED)
 
 
 def to_numpy(table: pa.Table, name: str) -> np.ndarray:

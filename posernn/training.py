@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from posernn.augmentation import augment
-from posernn.dataset import Crops, batch_people, normalize
+from posernn.dataset import Crops, batch_people
 from posernn.errors import InputError
 from posernn.losses import LOSSES, masked_mean
+from posernn.models.vgg import normalize
 
 CHECK_EVERY = 50
 """Iterations between two looks at the losses on a GPU, which has to wait for each look."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posernn.models.lstm import inverse_order
+from posernn.models.lstm import initialize, inverse_order
 from posernn.models.vgg import make_layers, scaled
 from posernn.skeleton import NUM_JOINTS
 
@@ -41,6 +41,8 @@ class AttentionLstm(nn.Module):
         self.cells = nn.ModuleList(
             nn.LSTMCell(num_features if layer == 0 else hidden_size, hidden_size) for layer in range(layers)
         )
+        for cell in self.cells:
+            initialize(cell)
         self.project = nn.Linear(hidden_size, 2)
 
     def annotate(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P D"]:

@@ -14,6 +14,27 @@ def inverse_order(joint_order: str) -> list[int]:
     return [order.index(joint) for joint in sorted(order)]
 
 
+def initialize(recurrent: nn.Module) -> None:
+    """Start an LSTM (or LSTMCell) with gates that are neither open nor shut.
+
+    PyTorch draws all weights by the hidden size alone; 4,096 inputs would then saturate the gates of 128 units, and a
+    saturated LSTM decodes a constant pose.
+
+    Source: Glorot & Bengio 2010 (inputs); Saxe et al. 2014 (orthogonal); Jozefowicz et al. 2015 (forget bias of 1).
+    """
+    for name, parameter in recurrent.named_parameters():
+        if name.startswith("weight_ih"):
+            for gate in parameter.chunk(4):
+                nn.init.xavier_uniform_(gate)
+        elif name.startswith("weight_hh"):
+            for gate in parameter.chunk(4):
+                nn.init.orthogonal_(gate)
+        else:
+            nn.init.zeros_(parameter)
+            if name.startswith("bias_ih"):
+                nn.init.ones_(parameter.chunk(4)[1])  # gates are in the order input, forget, cell, output
+
+
 class Lstm(nn.Module):
     """The trunk's features start the state of stacked LSTMs and are the input of each of the 16 steps.
 
@@ -34,6 +55,7 @@ class Lstm(nn.Module):
         self.initial_hidden = nn.Linear(num_features, layers * hidden_size)
         self.initial_cell = nn.Linear(num_features, layers * hidden_size)
         self.lstm = nn.LSTM(num_features, hidden_size, num_layers=layers, batch_first=True)
+        initialize(self.lstm)
         self.project = nn.Linear(hidden_size, 2)
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 16 2"]:

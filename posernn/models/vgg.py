@@ -4,7 +4,8 @@ Axis letters: B batch, C channels, H W map, S side of the crop.
 Source: Simonyan & Zisserman 2015, configuration D; Chen & Low, Table 1.
 """
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 LAYERS = (
@@ -28,6 +29,18 @@ LAYERS = (
     "pool",
 )
 """VGG16: channels of each 3x3 convolution, and where the map is halved."""
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of red, green, blue in [0, 1]: what torchvision's own weights expect."""
+
+
+def normalize(images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
+    """Scale pixels (0 to 255) to ImageNet's mean 0 and standard deviation 1, channel by channel."""
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None] * 255  # (3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None] * 255
+    return (images - mean) / std
 
 
 def scaled(channels: int, width: float) -> int:

@@ -1,0 +1,182 @@
+"""People -> Parquet shards of crops, in parallel; and back into tables.
+
+Shards hold people in the order of the release, train before val, whatever the number of processes: the same people and
+images give the same bytes.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from posernn import files, geometry, schemas
+from posernn.cropping import Annotation, Box, Crop, Task, crops_of_images
+from posernn.errors import InputError
+from posernn.progress import Advance
+
+SPLITS = ("train", "val")
+SHARD_BYTES = 10_000_000
+SHARD_PEOPLE = 1000
+"""A shard ends at whichever comes first: small enough to hold several in memory, large enough for DVC to count few."""
+IMAGES_PER_TASK = 16
+TASKS_IN_FLIGHT = 32
+"""Handed out ahead of the one that is waited for: bounds the memory, and keeps up to so many cores busy."""
+
+_METADATA = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
+"""Lets Hugging Face `datasets` take `image` for a picture."""
+
+
+def write_crops(
+    people: pa.Table,
+    images: Path,
+    folder: Path,
+    *,
+    box: Box,
+    padding: float,
+    keep_aspect: bool,
+    side: int,
+    jpeg_quality: int,
+    executor: Executor | None = None,
+    progress: Advance | None = None,
+) -> pa.Table:
+    """Cut the single-person people of train and val out of their images, into `folder`/SPLIT-NUMBER.parquet.
+
+    Args:
+        people: `schemas.PEOPLE`.
+        images: folder with the images that people name.
+        folder: gets the shards (`schemas.CROPS`); replaced as a whole once all of them are written.
+        box, padding, keep_aspect, side, jpeg_quality: as in `cropping.crops_of_image`.
+        executor: where images are decoded and cut; None: here, one after another.
+        progress: told of the people done so far, and of all.
+    Returns:
+        those left out (`schemas.REJECTED`).
+    Raises:
+        InputError: nobody is left, a process of the executor died, or the disk does not take the shards.
+    """
+    selected = [select(people, split) for split in SPLITS]
+    cut = partial(
+        crops_of_images,
+        images=images,
+        box=box,
+        padding=padding,
+        keep_aspect=keep_aspect,
+        side=side,
+        jpeg_quality=jpeg_quality,
+    )
+    total = sum(table.num_rows for table in selected)
+    rejected: list[schemas.Reject] = []
+    done = 0
+    with files.replacing_folder(folder) as unfinished:
+        for split, table in zip(SPLITS, selected, strict=True):
+            names = zip(*(table[key].to_pylist() for key in ("image", "image_index", "person_index")), strict=True)
+            shard: list[tuple[int, Crop]] = []
+            size = number = 0
+            for row, (name, crop) in enumerate(zip(names, _crops(cut, table, executor), strict=True)):
+                if isinstance(crop, str):
+                    rejected.append((*name, crop))
+                else:
+                    shard.append((row, crop))
+                    size += len(crop.jpeg)
+                if shard and (size >= SHARD_BYTES or len(shard) >= SHARD_PEOPLE or row == table.num_rows - 1):
+                    files.write_table(unfinished / f"{split}-{number:05d}.parquet", _shard_table(table, shard))
+                    shard, size, number = [], 0, number + 1
+                done += 1
+                if progress:
+                    progress(done, total)
+        if len(rejected) == total:
+            why = f"none of {total}, the first because {rejected[0][3]}" if rejected else "none in the table of people"
+            raise InputError(f"{images}: expected pictures of single people, got {why}; put the images there")
+    return schemas.rejected_table(rejected)
+
+
+def read_crops(folder: Path, split: str, columns: list[str] | None = None) -> pa.Table:
+    """All crops of one split, in the order of the release.
+
+    Args:
+        folder: as `write_crops` leaves it.
+        split: train or val.
+        columns: of `schemas.CROPS`; None: all.
+    Raises:
+        InputError: there are none, or a shard is not as it should be.
+    """
+    shards = sorted(folder.glob(f"{split}-*.parquet"))
+    if not shards:
+        raise InputError(f"{folder}: expected crops of the {split} people, got none; run the crops stage")
+    return pa.concat_tables([files.read_table(shard, schemas.CROPS, columns) for shard in shards])
+
+
+def select(people: pa.Table, split: str) -> pa.Table:
+    """Who gets a crop: single-person people of that split with at least one joint, in the order of the release."""
+    usable = np.array([of == split for of in people["split"].to_pylist()], dtype=bool)
+    usable &= schemas.to_numpy(people, "single_person") & schemas.to_numpy(people, "annotated").any(axis=1)
+    return people.filter(pa.array(usable)).sort_by([("image_index", "ascending"), ("person_index", "ascending")])
+
+
+def _crops(cut: Callable[[Task], list[Crop | str]], table: pa.Table, executor: Executor | None) -> Iterator[Crop | str]:
+    """What comes of each row, in the order of the rows."""
+    images = iter(_images(table))
+    tasks = iter(lambda: list(islice(images, IMAGES_PER_TASK)), [])
+    if executor is None:
+        for task in tasks:
+            yield from cut(task)
+        return
+    waiting: deque[Future[list[Crop | str]]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(executor.submit(cut, task))
+            if len(waiting) == TASKS_IN_FLIGHT:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except (BrokenExecutor, MemoryError) as error:
+        raise InputError(
+            "crops: expected every process to finish, got one that died, most likely for want of memory; "
+            "close other programs and run the stage again"
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _images(table: pa.Table) -> Iterator[tuple[str, list[Annotation]]]:
+    """Each image with the people in it; rows of one image follow one another."""
+    people = zip(
+        table["image"].to_pylist(),
+        map(
+            Annotation,
+            schemas.to_numpy(table, "joints_image").astype(np.float64),
+            schemas.to_numpy(table, "annotated"),
+            schemas.to_numpy(table, "center_image").astype(np.float64),
+            schemas.to_numpy(table, "scale").tolist(),
+        ),
+        strict=True,
+    )
+    for name, rows in groupby(people, key=lambda row: row[0]):
+        yield name, [annotation for _, annotation in rows]
+
+
+def _shard_table(people: pa.Table, shard: list[tuple[int, Crop]]) -> pa.Table:
+    """Rows of `schemas.CROPS` for some rows of the people."""
+    people = people.take([row for row, _ in shard])
+    crop_to_image = np.stack([crop.crop_to_image for _, crop in shard])  # (N, 2, 3)
+    joints_image = schemas.to_numpy(people, "joints_image")  # (N, 16, 2)
+    joints_crop = geometry.transform(joints_image.astype(np.float64), geometry.invert(crop_to_image))
+    made = {
+        "image": pa.array(
+            [
+                {"bytes": crop.jpeg, "path": path}
+                for (_, crop), path in zip(shard, people["image"].to_pylist(), strict=True)
+            ],
+            schemas.CROPS.field("image").type,
+        ),
+        "crop_to_image": schemas.from_numpy(crop_to_image.reshape(-1, 6), schemas.CROPS.field("crop_to_image").type),
+        "joints_crop": schemas.from_numpy(joints_crop, schemas.JOINTS),
+    }
+    columns = [made[name] if name in made else people[name] for name in schemas.CROPS.names]
+    return pa.table(columns, schema=schemas.CROPS.with_metadata(_METADATA))

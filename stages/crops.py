@@ -1,0 +1,43 @@
+"""people.parquet and the images -> shards of crops, and the people who got none."""
+
+import multiprocessing
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from posernn import crops, files, params, schemas
+from posernn.progress import progress_bar
+from stages import run
+
+
+def main(people_file: Path, images: Path, crops_folder: Path, rejected_file: Path) -> None:
+    """Cut the people of PEOPLE_FILE out of their IMAGES."""
+    settings = params.load()
+    people = files.read_table(people_file, schemas.PEOPLE)
+    # spawn: the same on every platform, and safe however many threads Arrow has started.
+    context = multiprocessing.get_context("spawn")
+    with (
+        progress_bar("crops", "people") as progress,
+        ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as executor,
+    ):
+        rejected = crops.write_crops(
+            people,
+            images,
+            crops_folder,
+            side=settings.data.crop_size,
+            executor=executor,
+            progress=progress,
+            **settings.crops.model_dump(),
+        )
+    files.write_table(rejected_file, rejected)
+    reasons = Counter(rejected["reason"].to_pylist()).most_common()
+    counts = {split: crops.select(people, split).num_rows for split in crops.SPLITS}
+    print(
+        f"{sum(counts.values()) - rejected.num_rows} of {sum(counts.values())} people have a crop; {rejected.num_rows} "
+        f"rejected, see {rejected_file}" + "".join(f"; {count}: {reason}" for reason, count in reasons[:3])
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,38 @@
+"""RELEASE .mat -> people.parquet, with who validates; and the rejects."""
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+
+from posernn import files, mpii, params, splits
+from posernn.progress import progress_bar
+from stages import run
+
+ANNOTATIONS = "mpii_human_pose_v1_u12_1.mat"
+
+
+def main(dataset: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
+    """Turn the annotations of DATASET into tables; a val_list is looked for in SPLITS_FOLDER."""
+    settings = params.load()
+    with progress_bar("reading", "kB") as progress:
+        release = mpii.read_release(dataset / ANNOTATIONS, progress)
+    with progress_bar("parsing", "images") as progress:
+        people, rejected = mpii.parse_release(release, progress)
+    if settings.data.val_list is None:
+        people = splits.hold_out_share(people, settings.parse.hold_out, settings.parse.seed)
+    else:
+        people, left_out = splits.hold_out_listed(people, splits_folder / settings.data.val_list)
+        rejected = pa.concat_tables([rejected, left_out])
+    files.write_table(people_file, people)
+    files.write_table(rejected_file, rejected)
+    usable = people.filter(people["single_person"])
+    counts = Counter(usable["split"].to_pylist())
+    print(
+        f"{release['annolist'].size} images, {people.num_rows} people (apart from others: {counts['train']} train, "
+        f"{counts['val']} val); {rejected.num_rows} rejected, see {rejected_file}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,26 @@
+"""params.yaml -> rendered people in MPII's file format."""
+
+from pathlib import Path
+
+from posernn import params
+from posernn.errors import InputError
+from posernn.progress import progress_bar
+from posernn.synthetic import synthesize
+from stages import run
+
+
+def main(root: Path) -> None:
+    """Render a release into ROOT."""
+    settings = params.load()
+    num_people, seed = settings.data.people, settings.data.seed
+    if num_people is None or seed is None:
+        raise InputError(
+            f"params.yaml: {settings.dataset}: expected people and seed, got neither; render with dataset: synthetic"
+        )
+    with progress_bar("synthesize", "images") as progress:
+        num_images, num_people = synthesize(root, num_people=num_people, seed=seed, progress=progress)
+    print(f"{num_images} images with {num_people} annotated people -> {root}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,83 @@
+"""Picture and joints must move together: seen by following dots of light."""
+
+import numpy as np
+import pytest
+import torch
+
+from posernn.augmentation import augment
+from posernn.skeleton import Joint
+
+SIDE = 96
+OFF = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "color": 0.0}
+
+
+def dots(joints_crop):
+    """Draw a soft dot at one joint: (1, 3, S, S)."""
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    light = np.exp(-((x - joints_crop[0]) ** 2 + (y - joints_crop[1]) ** 2) / (2 * 2.0**2))
+    return torch.tensor(255 * light, dtype=torch.float32).expand(1, 3, SIDE, SIDE)
+
+
+def brightest(image):
+    """Find the centre of light: (2,) xy, crop px."""
+    weight = image[0].mean(dim=0).double()
+    weight = torch.where(weight > 20, weight, 0)
+    axis = torch.arange(SIDE, dtype=torch.float64)
+    return np.array([(weight.sum(dim=0) @ axis) / weight.sum(), (weight.sum(dim=1) @ axis) / weight.sum()])
+
+
+@pytest.mark.parametrize("change", [{"flip": 1.0}, {"rotation": 60.0}, {"scale": 0.5}])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_dot_in_the_picture_is_found_where_its_joint_went(change, seed):
+    where = np.array([36.0, 55.0])
+    joints = torch.full((1, 16, 2), 0.5)
+    joints[0, Joint.RIGHT_WRIST] = torch.from_numpy(where / SIDE)
+    annotated = torch.ones(1, 16, dtype=torch.bool)
+    images, moved, _ = augment(dots(where), joints, annotated, **OFF | change, random=np.random.default_rng(seed))
+    now = Joint.LEFT_WRIST if "flip" in change else Joint.RIGHT_WRIST
+    np.testing.assert_allclose(brightest(images), moved[0, now].numpy() * SIDE, atol=0.1)
+    assert np.abs(brightest(images) - where).max() > 0.2  # it did move
+
+
+def test_two_flips_are_none():
+    torch.manual_seed(0)
+    images, joints, annotated = torch.rand(3, 3, SIDE, SIDE) * 255, torch.rand(3, 16, 2), torch.rand(3, 16) < 0.5
+    once = augment(images, joints, annotated, **OFF | {"flip": 1.0}, random=np.random.default_rng(0))
+    assert not torch.equal(once[2], annotated)  # flags change names too
+    twice = augment(*once, **OFF | {"flip": 1.0}, random=np.random.default_rng(0))
+    for before, after in zip((images, joints, annotated), twice, strict=True):
+        torch.testing.assert_close(after, before, atol=0.01, rtol=0)  # grey levels, of 255
+
+
+def test_a_flip_mirrors_the_picture_exactly():
+    image = torch.rand(1, 3, SIDE, SIDE) * 255
+    joints, annotated = torch.rand(1, 16, 2), torch.ones(1, 16, dtype=torch.bool)
+    flipped, _, _ = augment(image, joints, annotated, **OFF | {"flip": 1.0}, random=np.random.default_rng(0))
+    torch.testing.assert_close(flipped, image.flip(3), atol=0.01, rtol=0)  # grey levels, of 255
+
+
+def test_each_person_gets_an_amount_of_its_own():
+    images = dots([30.0, 30.0]).expand(8, 3, SIDE, SIDE)
+    joints, annotated = torch.rand(1, 16, 2).expand(8, 16, 2), torch.ones(8, 16, dtype=torch.bool)
+    _, moved, _ = augment(images, joints, annotated, **OFF | {"rotation": 30.0}, random=np.random.default_rng(0))
+    assert len(torch.unique(moved[:, 0, 0])) == 8
+
+
+def test_color_moves_no_joint_and_stays_within_a_pixels_range():
+    images = torch.rand(4, 3, SIDE, SIDE) * 255
+    joints, annotated = torch.rand(4, 16, 2), torch.ones(4, 16, dtype=torch.bool)
+    changed, moved, _ = augment(images, joints, annotated, **OFF | {"color": 0.4}, random=np.random.default_rng(0))
+    assert torch.equal(moved, joints)
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    assert (changed - images).abs().mean(dim=(1, 2, 3)).min() > 1
+
+
+def test_nothing_asked_nothing_changed_and_nothing_in_place():
+    images, joints, annotated = torch.rand(2, 3, SIDE, SIDE), torch.rand(2, 16, 2), torch.ones(2, 16, dtype=torch.bool)
+    copies = images.clone(), joints.clone(), annotated.clone()
+    same = augment(images, joints, annotated, **OFF, random=np.random.default_rng(0))
+    augment(images, joints, annotated, flip=1.0, rotation=9.0, scale=0.2, color=0.3, random=np.random.default_rng(0))
+    for given, kept, got in zip((images, joints, annotated), copies, same, strict=True):
+        assert torch.equal(given, kept)
+        assert torch.equal(got, kept)

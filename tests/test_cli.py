@@ -1,0 +1,337 @@
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from posernn import crops, files, mlflow_sender, models, mpii, report, schemas
+from posernn.cli import app
+
+SIDE = 32
+LIST = "image,annolist_index,annorect_index\nb.png,1,0\na.png,0,0\n"
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Two people of 100 x 100 px pictures, head size 10; all joints annotated, joint j at (10 + j, 20)."""
+    joints = np.stack([10 + np.arange(16), np.full(16, 20)], axis=-1).astype(np.float32)
+    table = pa.table(
+        {
+            "image": ["a.png", "b.png"],
+            "image_index": [0, 1],
+            "person_index": [0, 0],
+            "split": ["train", "val"],
+            "single_person": [True, True],
+            "activity": [None, None],
+            "category": [None, None],
+            "video": [None, None],
+            "frame_sec": [None, None],
+            "center_image": schemas.from_numpy(np.full((2, 2), 50, np.float32), schemas.XY),
+            "scale": [0.3, 0.3],
+            "head_box_image": schemas.from_numpy(np.zeros((2, 4), np.float32), pa.list_(pa.float32(), 4)),
+            "head_size": [10.0, 10.0],
+            "joints_image": schemas.from_numpy(np.stack([joints, joints]), schemas.JOINTS),
+            "annotated": schemas.from_numpy(np.ones((2, 16), bool), schemas.FLAGS),
+            "visible": schemas.from_numpy(np.ones((2, 16), bool), schemas.FLAGS),
+        },
+        schema=schemas.PEOPLE,
+    )
+    path = tmp_path / "people.parquet"
+    files.write_table(path, table)
+    return path
+
+
+@pytest.fixture
+def val_list(tmp_path: Path) -> Path:
+    path = tmp_path / "val.csv"
+    path.write_text(LIST)
+    return path
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Rows as in LIST, counted from 1: b.png all right, a.png 6 px (0.6 head sizes) off, but for its head top."""
+    right = np.stack([11 + np.arange(16), np.full(16, 21)], axis=-1).astype(np.float64)
+    wrong = right + np.array([6, 0])
+    wrong[9] = right[9]
+    np.save(tmp_path / "published.npy", np.stack([right, wrong]))
+    return tmp_path / "published.npy"
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A small model with fresh weights."""
+    arguments = {"crop_size": SIDE, "trunk_width": 0.0625}
+    models.save(tmp_path / "run", models.build("cnn", **arguments), "cnn", **arguments)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """80 x 40 px of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "street.png")
+    return tmp_path / "street.png"
+
+
+def commands() -> list:
+    group = typer.main.get_command(app)
+    return [group, *group.commands.values()]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name or "posernn")
+def test_every_command_argument_and_option_is_documented(command):
+    assert command.help
+    for parameter in command.params:
+        assert parameter.name == "help" or parameter.help, f"{command.name}: {parameter.name}"
+
+
+def test_the_commands_are_those_of_the_readme():
+    assert [command.name for command in commands()[1:]] == ["score", "predict", "ui", "sync"]
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "{'torch', 'numpy', 'pyarrow', 'mlflow', 'matplotlib', 'PIL', 'filelock'}"
+    code = f"import sys; import posernn.cli; sys.exit(str({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.strip() == "set()"
+
+
+def test_version():
+    code, out, _ = run("--version")
+    assert code == 0
+    assert re.fullmatch(r"posernn \d+\.\d+\.\d+\n", out)
+
+
+def test_score_of_a_published_array_by_hand(published, people, val_list):
+    code, out, err = run("score", published, "--people", people, "--val-list", val_list)
+    assert (code, err) == (0, "")
+    header, row, count = out.splitlines()
+    assert header.split() == [*report.GROUPS, "Total", "@0.1", "AUC"]
+    # Of 28 scored joints 15 are right; those 0.6 head sizes off are wrong at every threshold.
+    assert row.split() == ["published", "75.00", *["50.00"] * 6, "53.57", "53.57", "53.57"]
+    assert count == "2 people"
+
+
+def test_score_with_the_other_head(published, people, val_list):
+    _, out, _ = run("score", published, "--people", people, "--val-list", val_list, "--head", "head_top")
+    assert out.splitlines()[1].split()[1] == "100.00"
+
+
+def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_0(people, tmp_path):
+    truth = pq.read_table(people)
+    joints = schemas.from_numpy(schemas.to_numpy(truth, "joints_image"), schemas.JOINTS)
+    columns = {name: truth[name] for name in ("image", "image_index", "person_index")}
+    predictions = pa.table(columns | {"joints_image": joints, "joints_crop": joints}, schema=schemas.PREDICTIONS)
+    files.write_table(tmp_path / "one.parquet", predictions.slice(1))
+    code, out, _ = run("score", tmp_path / "one.parquet", "--people", people)
+    assert code == 0
+    assert out.splitlines()[1].split() == ["one", *["100.00"] * 10]
+    assert out.splitlines()[2] == "1 people"
+
+
+@pytest.mark.parametrize(
+    ("array", "listed", "message"),
+    [
+        (np.zeros((2, 16, 2)), None, "expected to be told whose joints these are, got no list; add --val-list"),
+        (np.zeros((3, 16, 2)), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
+        (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
+        (np.array([{}]), LIST, "expected an array, got "),
+        (
+            np.zeros((1, 16, 2)),
+            "image,annolist_index,annorect_index\nc.png,7,0\n",
+            "got 1 others, first c.png (image 7",
+        ),
+    ],
+    ids=["no list", "too many", "text", "pickle", "unknown person"],
+)
+def test_score_says_in_one_line_what_is_wrong(people, tmp_path, array, listed, message):
+    np.save(tmp_path / "x.npy", array)
+    (tmp_path / "list.csv").write_text(listed or "")
+    given = ["--val-list", tmp_path / "list.csv"] if listed else []
+    code, out, err = run("score", tmp_path / "x.npy", "--people", people, *given)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(f"error: {tmp_path / 'x.npy'}: ")
+    assert message in err
+
+
+def test_predict_writes_image_px_of_the_whole_picture(trained, picture, tmp_path):
+    code, out, _ = run("predict", trained, picture, "--out", tmp_path / "p.parquet")
+    assert (code, out) == (0, f"1 people: {tmp_path / 'p.parquet'}\n")
+    table = files.read_table(tmp_path / "p.parquet", schemas.PREDICTIONS)
+    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
+    # The crop's edges are the picture's: 80 and 40 px on 32.
+    np.testing.assert_allclose(image, (crop + 0.5) * [80 / SIDE, 40 / SIDE] - 0.5, atol=1e-3)
+
+
+def test_predict_in_a_box(trained, picture, tmp_path):
+    run("predict", trained, picture, "--out", tmp_path / "p.parquet", "--box", "10,4,26,36")
+    table = pq.read_table(tmp_path / "p.parquet")
+    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
+    np.testing.assert_allclose(image, (crop + 0.5) * [0.5, 1.0] + [10, 4], atol=1e-3)
+
+
+def test_predict_keeping_the_aspect_grows_the_box_to_a_square(trained, picture, tmp_path):
+    run("predict", trained, picture, "--out", tmp_path / "p.parquet", "--box", "10,4,26,36", "--keep-aspect")
+    table = pq.read_table(tmp_path / "p.parquet")
+    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
+    np.testing.assert_allclose(image, (crop + 0.5) * [1.0, 1.0] + [2, 4], atol=1e-3)
+
+
+def test_predict_to_json_names_the_joints(trained, picture, tmp_path):
+    run("predict", trained, picture, "--out", tmp_path / "p.json")
+    (person,) = json.loads((tmp_path / "p.json").read_text())
+    assert (person["image"], person["person"]) == ("street.png", 0)
+    assert len(person["joints_image"]) == 16
+    assert len(person["joints_image"]["right ankle"]) == 2
+
+
+def test_predict_draws_one_picture_for_each_person(trained, picture, tmp_path):
+    run("predict", trained, picture, picture, "--out", tmp_path / "p.json", "--draw", tmp_path / "drawn")
+    drawn = sorted((tmp_path / "drawn").iterdir())
+    assert [path.name for path in drawn] == ["00000_street.png", "00001_street.png"]
+    with Image.open(drawn[0]) as image:
+        assert min(image.size) > 100
+
+
+def test_predict_leaves_out_what_is_no_image_and_says_so(trained, picture, tmp_path):
+    (tmp_path / "notes.jpg").write_text("no picture")
+    code, out, err = run("predict", trained, tmp_path / "notes.jpg", picture, "--out", tmp_path / "p.parquet")
+    assert code == 0
+    assert out.startswith("1 people")
+    assert err == f"left out: {tmp_path / 'notes.jpg'}: the image cannot be decoded: unknown format\n"
+    assert pq.read_table(tmp_path / "p.parquet")["image_index"].to_pylist() == [1]
+
+
+def test_predict_on_a_folder_of_crops_takes_its_val_split(trained, people, picture, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.open(picture).resize((100, 100)).save(tmp_path / name)
+    crops.write_crops(
+        pq.read_table(people),
+        tmp_path,
+        tmp_path / "crops",
+        box="joints",
+        padding=20,
+        keep_aspect=False,
+        side=SIDE,
+        jpeg_quality=90,
+    )
+    code, _, err = run("predict", trained, tmp_path / "crops", "--out", tmp_path / "p.parquet")
+    assert (code, err) == (0, "")
+    predictions = files.read_table(tmp_path / "p.parquet", schemas.PREDICTIONS)
+    assert predictions["image"].to_pylist() == ["b.png"]
+    # Crops may be scored: their keys are those of people.parquet.
+    assert run("score", tmp_path / "p.parquet", "--people", people)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "p.txt"], "--out: expected a name that ends in .parquet or .json, got p.txt; choose one of them"),
+        (["--box", "1,2,3"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 1,2,3; mend it"),
+        (["--box", "1,2,a,4"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 1,2,a,4; mend it"),
+        (["--box", "9,2,3,4"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 9,2,3,4; mend it"),
+    ],
+)
+def test_predict_says_in_one_line_what_is_wrong(trained, picture, arguments, message):
+    assert run("predict", trained, picture, *arguments) == (1, "", f"error: {message}\n")
+
+
+def test_predict_without_one_readable_image_is_an_error(trained, tmp_path):
+    code, _, err = run("predict", trained, tmp_path / "none.jpg", "--out", tmp_path / "p.parquet")
+    assert code == 1
+    assert "SOURCE: expected images, got 1 that cannot be read, first " in err
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_ui_shows_the_runs_to_this_machine_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "as before")
+    (tmp_path / "mlflow.db").touch()
+    started = []
+    monkeypatch.setattr(os, "execv", lambda path, arguments: started.append((arguments, dict(os.environ))))
+    port = free_port()
+    code, out, _ = run("ui", "--port", port)
+    assert code == 0
+    assert f"http://127.0.0.1:{port} " in out
+    ((arguments, environment),) = started
+    options = dict(zip(arguments[4::2], arguments[5::2], strict=True))
+    assert arguments[:4] == [sys.executable, "-m", "mlflow", "ui"]
+    assert options == {
+        "--backend-store-uri": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--workers": "1",
+    }
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_ui_says_in_one_line_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    database = tmp_path / "mlflow.db"
+    expected = f"error: {database}: expected recorded runs, got nothing; train first, in the project's folder\n"
+    assert run("ui") == (1, "", expected)
+    database.touch()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        expected = f"error: --port: expected a free one, got {port} (Address already in use); try another\n"
+        assert run("ui", "--port", port) == (1, "", expected)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@runs.example.org")
+    assert run("ui") == (
+        1,
+        "",
+        "error: MLFLOW_TRACKING_URI: expected a database, got a server, https://***@runs.example.org; "
+        "open that in a browser\n",
+    )
+
+
+def test_sync_says_how_much_was_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@localhost")
+    monkeypatch.setattr(mlflow_sender, "sync", lambda: mlflow_sender.Synced(sent=2, busy=1))
+    assert run("sync") == (
+        0,
+        "2 runs sent to http://***@localhost; 1 being written by trainings that send it themselves\n",
+        "",
+    )
+
+
+@pytest.mark.mpii
+def test_score_gives_the_published_figures_of_the_reference_predictions(mpii_root, tmp_path):
+    table, _ = mpii.parse_release(mpii.read_release(mpii_root / "mpii_human_pose_v1_u12_1.mat"))
+    files.write_table(tmp_path / "people.parquet", table)
+    reference = mpii_root / "reference"
+    given = ["--people", tmp_path / "people.parquet", "--val-list", reference / "tompson_val.csv"]
+    code, out, _ = run("score", reference / "hg_s2_predictions.npy", *given)
+    assert code == 0
+    figures = "96.74 94.57 88.12 83.31 86.26 80.88 77.47 87.30 23.91 57.38"
+    assert out.splitlines()[1].split() == ["hg_s2_predictions", *figures.split()]
+    assert out.splitlines()[2] == "2,958 people"
+    _, out, _ = run("score", reference / "hg_s2_predictions.npy", *given, "--head", "head_top")
+    assert out.splitlines()[1].split()[1] == "95.80"

@@ -1,0 +1,394 @@
+"""Rendered people: the picture, the joints and the file have to agree."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import loadmat
+
+from posernn import mpii
+from posernn.errors import InputError
+from posernn.skeleton import NUM_JOINTS, Joint
+from posernn.synthetic import ANNOTATION_FILE, _draw_image, synthesize
+from posernn.synthetic.annotation import HEAD_SHARE, annotate, head_box
+from posernn.synthetic.body import draw_body, pose_body
+from posernn.synthetic.camera import aim
+from posernn.synthetic.clothes import draw_outfit, flat
+from posernn.synthetic.figure import figure
+from posernn.synthetic.limbs import arm_cones
+from posernn.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
+from posernn.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
+from posernn.synthetic.release import mat_bytes
+from posernn.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
+from posernn.synthetic.scenes import render_image, to_camera_axes
+
+NUM_PEOPLE, SEED = 24, 3
+SIZE = (240, 320)  # width, height, px
+GREY = 120
+EVEN_LIGHT = Light(direction=np.array([0.0, 0.0, -1.0]), lamp=np.zeros(3), ambient=np.ones(3))
+MAN_WITH_ARMS_OUT = {"left_shoulder_abduction": 80.0, "right_shoulder_abduction": 80.0}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    synthesize(folder, num_people=NUM_PEOPLE, seed=SEED, workers=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(root):
+    return loadmat(root / ANNOTATION_FILE)["RELEASE"][0, 0]
+
+
+@pytest.fixture(scope="module")
+def rectangles(release):
+    """All elements of `annorect` that are structs, each with its fields."""
+    structs = [image["annorect"] for image in release["annolist"][0] if image["annorect"].dtype.names]
+    return [rectangle for struct in structs for rectangle in struct[0]]
+
+
+@pytest.fixture(scope="module")
+def points(rectangles):
+    people = [one for one in rectangles if "annopoints" in one.dtype.names and one["annopoints"].size]
+    return [person["annopoints"]["point"][0, 0][0] for person in people]
+
+
+def photograph(facing: float = 0.0, angles=(), things=(), **clothes):
+    """One man on grey, arms out, seen from 5 m; the canvas, the camera, the posed body, the body and the surfaces."""
+    rng = np.random.default_rng(0)
+    body, pose = draw_body(rng), draw_pose(rng, "stand")
+    pose = replace(pose, angles=dict.fromkeys(LIMITS, 0.0) | MAN_WITH_ARMS_OUT | dict(angles), lean=0.0, tilt=0.0,
+                   facing=facing)  # fmt: skip
+    outfit = replace(draw_outfit(rng, False), **{"hair_style": "short", "beard": False} | clothes)
+    posed = pose_body(body, pose)
+    middle = posed.joints.mean(axis=0)
+    camera = aim(middle, (SIZE[0] / 2, SIZE[1] / 2), depth=5.0, above=0.0, roll=0.0, focal=500.0, size=SIZE)
+    canvas = Canvas.over(np.full((SIZE[1], SIZE[0], 3), GREY, dtype=np.uint8), camera.focal)
+    for thing in [*figure(body, posed, outfit, 0), *things]:
+        draw(canvas, to_camera_axes(thing, camera), EVEN_LIGHT)
+    return canvas, camera, posed, body, outfit
+
+
+def write_down(canvas, camera, posed, body):
+    return annotate(canvas, camera, posed, body, 0, np.random.default_rng(0))
+
+
+# --- the renderer -----------------------------------------------------------------------------------------------------
+
+
+def test_a_ball_covers_the_disc_and_the_depth_that_geometry_says():
+    canvas = Canvas.over(np.zeros((101, 101, 3), dtype=np.uint8), 200.0)
+    centre, radius = np.array([0.0, 0.0, 4.0]), 0.8
+    ball = RoundCone(start=centre, end=centre + np.array([0, 1e-4, 0]), start_radius=radius, end_radius=radius, owner=5,
+                     front=np.array([0.0, 0.0, 1.0]), paint=flat(np.ones(3)))  # fmt: skip
+    draw(canvas, ball, EVEN_LIGHT)
+    assert canvas.depth[50, 50] == pytest.approx(4.0 - radius, abs=1e-3)
+    seen_radius = 200 * np.tan(np.arcsin(radius / 4.0))
+    assert np.sqrt((canvas.owner == 5).sum() / np.pi) == pytest.approx(seen_radius, rel=0.01)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_round_cone_is_the_union_of_the_spheres_between_its_ends(seed):
+    rng = np.random.default_rng(seed)
+    start, end = rng.uniform(-0.5, 0.5, (2, 3)) + np.array([0, 0, 4])
+    radii = rng.uniform(0.05, 0.2, 2)
+    whole, spheres = (Canvas.over(np.zeros((60, 60, 3), dtype=np.uint8), 100.0) for _ in range(2))
+    paint, front = flat(np.ones(3)), rng.normal(size=3)
+    cone = RoundCone(
+        start=start, end=end, start_radius=radii[0], end_radius=radii[1], front=front, paint=paint, owner=1
+    )
+    draw(whole, cone, EVEN_LIGHT)
+    for share in np.linspace(0, 1, 40):
+        centre, radius = start + share * (end - start), float(radii[0] + share * (radii[1] - radii[0]))
+        ball = replace(cone, start=centre, end=centre + [0, 1e-5, 0], start_radius=radius, end_radius=radius)  # noqa: RUF005
+        draw(spheres, ball, EVEN_LIGHT)
+    differing = (whole.owner != spheres.owner).sum()
+    both = (whole.owner == 1) & (spheres.owner == 1)
+    assert differing <= 0.03 * both.sum() + 6  # rim pixels between two of the spheres
+    assert np.abs(whole.depth[both] - spheres.depth[both]).max() < 0.05
+
+
+def test_the_camera_sees_what_it_is_aimed_at_where_it_was_told_to():
+    point = np.array([0.3, 1.1, -0.2])
+    camera = aim(point, (200.0, 90.0), depth=4.0, above=0.7, roll=5.0, focal=500.0, size=(640, 360))
+    assert camera.project(point[None])[0] == pytest.approx((200.0, 90.0))
+    assert camera.to_camera(point[None])[0, 2] == pytest.approx(4.0)
+    ground = camera.ground_at(400.0, 6.0)
+    assert ground[1] == pytest.approx(0.0, abs=1e-9)
+    assert camera.project(ground[None])[0, 0] == pytest.approx(400.0)
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(list(ACTIVITIES)), st.integers(0, 2**32 - 1))
+def test_no_pose_goes_beyond_what_a_body_can_do(activity, seed):
+    rng = np.random.default_rng(seed)
+    for pose in (draw_pose(rng, activity), perturb_pose(draw_pose(rng, activity), 30.0, rng)):
+        assert set(pose.angles) == set(LIMITS)
+        for name, (low, high) in LIMITS.items():
+            assert low <= pose.angles[name] <= high, name
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_joints_in_space_have_the_lengths_and_angles_of_body_and_pose(seed):
+    rng = np.random.default_rng(seed)
+    body, pose = draw_body(rng), draw_pose(rng)
+    joints = pose_body(body, pose).joints
+    for side in SIDES:
+        shoulder, elbow, wrist, hip, knee, ankle = (
+            joints[Joint[f"{side.upper()}_{name}"]] for name in ("SHOULDER", "ELBOW", "WRIST", "HIP", "KNEE", "ANKLE")
+        )
+        for start, bend, end, lengths, name in (
+            (shoulder, elbow, wrist, (body.upper_arm, body.forearm), "elbow"),
+            (hip, knee, ankle, (body.thigh, body.shank), "knee"),
+        ):
+            upper, lower = bend - start, end - bend
+            assert np.linalg.norm(upper) == pytest.approx(lengths[0] * body.height)
+            assert np.linalg.norm(lower) == pytest.approx(lengths[1] * body.height)
+            cosine = upper @ lower / np.linalg.norm(upper) / np.linalg.norm(lower)
+            flexion = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+            assert flexion == pytest.approx(pose.angles[f"{side}_{name}_flexion"], abs=1e-3)
+    assert joints[Joint.PELVIS] == pytest.approx((joints[Joint.RIGHT_HIP] + joints[Joint.LEFT_HIP]) / 2)
+    assert joints[Joint.THORAX] == pytest.approx((joints[Joint.RIGHT_SHOULDER] + joints[Joint.LEFT_SHOULDER]) / 2)
+
+
+def test_elbows_bend_forward_and_knees_backward():
+    for side in SIDES:
+        bent = {f"{side}_elbow_flexion": 90.0, f"{side}_knee_flexion": 90.0, f"{side}_shoulder_abduction": 0.0}
+        _, _, posed, _, _ = photograph(angles=bent)
+        part = lambda name, side=side, posed=posed: posed.joints[Joint[f"{side.upper()}_{name}"]]  # noqa: E731
+        assert (part("WRIST") - part("ELBOW"))[2] > 0.2  # z points towards the camera, which the man faces
+        assert (part("ANKLE") - part("KNEE"))[2] < -0.3
+
+
+# --- the picture agrees with what is written down --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("facing", [0.0, 50.0, 90.0, 180.0, 250.0])
+def test_visible_joints_lie_on_the_person(facing):
+    canvas, camera, posed, body, _ = photograph(facing)
+    person = write_down(canvas, camera, posed, body)
+    assert person.annotated.all()
+    columns, rows = np.round(person.joints_image).astype(int).T
+    on_body = canvas.owner[rows, columns] == 0
+    on_body[Joint.HEAD_TOP] |= canvas.owner[rows[Joint.HEAD_TOP] + 2, columns[Joint.HEAD_TOP]] == 0  # it is the rim
+    assert on_body[person.visible].all()
+
+
+@pytest.mark.parametrize(("facing", "left_is_on"), [(0.0, "right"), (180.0, "left")])
+def test_the_left_hand_is_drawn_where_the_left_wrist_is(facing, left_is_on):
+    canvas, camera, posed, body, outfit = photograph(facing)
+    person = write_down(canvas, camera, posed, body)
+    for cone in arm_cones(body, posed.bones, outfit, 7, "left"):
+        cone = to_camera_axes(cone, camera)
+        draw(canvas, replace(cone, start=cone.start - [0, 0, 0.01], end=cone.end - [0, 0, 0.01]), EVEN_LIGHT)
+    left, right = (np.round(person.joints_image[joint]).astype(int) for joint in (Joint.LEFT_WRIST, Joint.RIGHT_WRIST))
+    assert canvas.owner[left[1], left[0]] == 7
+    assert canvas.owner[right[1], right[0]] == 0
+    assert (left[0] > right[0]) == (left_is_on == "right")
+
+
+def test_a_face_is_seen_from_the_front_only():
+    def num_eye_pixels(facing):
+        canvas, *_ = photograph(
+            facing, skin=np.array([0.3, 0.2, 0.1]), hair=np.array([0.1, 0.0, 0.0]), shoe=np.zeros(3)
+        )
+        cloth = replace(draw_outfit(np.random.default_rng(0), False).bottom, colour=np.zeros(3), second=np.zeros(3))
+        cloth = replace(draw_outfit(np.random.default_rng(0), False).bottom, colour=np.zeros(3), second=np.zeros(3))
+        canvas, *_ = photograph(facing, skin=np.array([0.3, 0.2, 0.1]), hair=np.array([0.1, 0.0, 0.0]), top=cloth,
+                                bottom=cloth, shoe=np.zeros(3), sole=np.zeros(3))  # fmt: skip
+        return int((canvas.colour.min(axis=2) > 0.6 * 255).sum())
+
+    assert num_eye_pixels(0.0) > num_eye_pixels(90.0) >= 0
+    assert num_eye_pixels(180.0) == 0
+
+
+def test_a_thing_in_front_hides_just_the_joint_behind_it():
+    _, camera, posed, body, _ = photograph()
+    wrist = posed.joints[Joint.LEFT_WRIST]
+    toward = (camera.position - wrist) / np.linalg.norm(camera.position - wrist)
+    ball = RoundCone(start=wrist + toward, end=wrist + toward + [0, 1e-3, 0], start_radius=0.05, end_radius=0.05,
+                     front=np.array([0.0, 0.0, 1.0]), paint=flat(np.ones(3)), owner=NOBODY)  # fmt: skip
+    free = write_down(*photograph()[:4])
+    canvas, *_ = photograph(things=[ball])
+    covered = write_down(canvas, camera, posed, body)
+    assert free.visible.all()
+    assert np.flatnonzero(~covered.visible).tolist() == [Joint.LEFT_WRIST]
+
+
+def test_the_far_side_of_a_person_seen_from_the_side_is_hidden():
+    hanging = dict.fromkeys(MAN_WITH_ARMS_OUT, 0.0)
+    person = write_down(*photograph(90.0, hanging)[:4])  # faces the picture's right: the right side is near
+    assert person.visible[[Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_HIP]].all()
+    assert not person.visible[[Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_HIP]].any()
+
+
+def test_scale_is_the_standing_height_over_200_px():
+    person = write_down(*photograph(angles=dict.fromkeys(MAN_WITH_ARMS_OUT, 0.0))[:4])
+    lowest = person.joints_image[[Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 1].max()
+    head_to_ankle = lowest - person.joints_image[Joint.HEAD_TOP, 1]
+    assert person.scale * 200 == pytest.approx(head_to_ankle / 0.96, rel=0.03)
+
+
+coordinates = st.floats(-100, 2000, allow_nan=False)
+
+
+@given(*[coordinates] * 4)
+def test_head_box_diagonal_is_the_head_over_its_share(x1, y1, x2, y2):
+    neck, top = np.array([x1, y1]), np.array([x2, y2])
+    length = np.hypot(*(top - neck))
+    box = head_box(neck, top)
+    assert np.hypot(*(box[2:] - box[:2])) * HEAD_SHARE == pytest.approx(length)
+    assert (box[:2] + box[2:]) / 2 == pytest.approx((neck + top) / 2)
+
+
+def test_an_upright_head_box_is_three_to_four():
+    box = head_box(np.array([50.0, 90.0]), np.array([50.0, 50.0]))
+    assert box == pytest.approx([35.0, 50.0, 65.0, 90.0])
+
+
+# --- the release ------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_a_plan_has_exactly_the_people_asked_for(num_people, seed):
+    planned, num_videos = plan_release(num_people, seed)
+    assert sum(image.num_annotated for image in planned) == num_people
+    assert sorted(image.scene.index for image in planned) == list(range(len(planned)))
+    assert {image.video for image in planned} - {None} == set(range(num_videos))
+    assert len({image.name for image in planned}) == len(planned)
+    assert all(image.scene.num_people >= max(image.num_annotated, 1) for image in planned)
+
+
+def test_files_and_people_are_as_many_as_planned(root, release, points):
+    names = [image["image"]["name"][0, 0][0] for image in release["annolist"][0]]
+    assert sorted(names) == sorted(file.name for file in (root / "images").iterdir())
+    assert len(points) == NUM_PEOPLE
+    assert {file.name for file in root.iterdir()} == {"images", ANNOTATION_FILE}
+
+
+def test_shapes_are_those_of_the_real_file(release):
+    count = len(plan_release(NUM_PEOPLE, SEED)[0])
+    assert release.dtype.names == ("annolist", "img_train", "version", "single_person", "act", "video_list")
+    assert release["annolist"].shape == release["img_train"].shape == (1, count)
+    assert release["single_person"].shape == release["act"].shape == (count, 1)
+    assert release["annolist"].dtype.names == ("image", "annorect", "frame_sec", "vididx")
+    assert release["act"].dtype.names == ("cat_name", "act_name", "act_id")
+    assert release["img_train"].dtype == np.uint8
+    assert release["version"][0] == "12"
+
+
+def test_every_oddity_of_the_images_is_there(release):
+    images, train = release["annolist"][0], release["img_train"][0] == 1
+    annorects = [image["annorect"] for image in images]
+    fields = {annorect.dtype.names for annorect in annorects}
+    usual = ("x1", "y1", "x2", "y2", "annopoints", "scale", "objpos")
+    assert {usual, usual + PART_OCCLUSION + ROTATIONS, usual + ROTATIONS, usual + PART_OCCLUSION} <= fields
+    assert ("scale", "objpos") in {annorects[i].dtype.names for i in np.flatnonzero(train)}
+    assert {annorect.dtype.names for annorect, known in zip(annorects, train, strict=True) if not known} <= {
+        ("scale", "objpos"), None,
+    }  # fmt: skip
+    assert any(annorect.shape == (0, 0) for annorect in annorects)
+    assert any(annorect.dtype == object and annorect.size == 1 for annorect in annorects)  # a struct without fields
+    videos = [int(image["vididx"][0, 0]) for image in images if image["vididx"].size]
+    assert len(videos) > len(set(videos)), "no video has two frames"
+    assert set(videos) == set(range(1, release["video_list"].size + 1))
+    assert any(not image["vididx"].size and not image["frame_sec"].size for image in images)
+    acts = release["act"][:, 0]
+    assert any(act["act_id"][0, 0] == -1 and not act["act_name"].size for act in acts)
+    assert any(act["act_id"][0, 0] > 0 and act["act_name"].size and act["cat_name"].size for act in acts)
+    single = [cell[0] for cell in release["single_person"]]
+    assert all(cell.dtype == np.uint8 and (cell.shape == (0, 0) or cell.shape[1] == 1) for cell in single)
+    assert min(cell.size for cell in single) == 0
+    assert max(cell.size for cell in single) > 1
+
+
+def test_every_oddity_of_the_rectangles_is_there(release, rectangles):
+    assert any(not one["scale"].size and not one["objpos"].size for one in rectangles)
+    with_points = [one for one in rectangles if "annopoints" in one.dtype.names and one["annopoints"].size]
+    assert any(not one["x1"].size for one in with_points), "nobody lacks the head rectangle"
+    assert {one["x1"].dtype.kind for one in with_points if one["x1"].size} == {"u", "f"}
+    structs = [image["annorect"][0] for image in release["annolist"][0] if image["annorect"].dtype.names]
+    sizes = [
+        [bool(one["annopoints"].size) for one in struct] for struct in structs if "annopoints" in struct.dtype.names
+    ]
+    assert any(any(size) and not all(size) for size in sizes), "no rectangle without joints beside one with them"
+
+
+def test_every_oddity_of_the_points_is_there(points):
+    assert {person.dtype.names[:3] for person in points} == {("x", "y", "id"), ("id", "x", "y")}
+    assert {"is_visible" in person.dtype.names for person in points} == {True, False}
+    assert len({tuple(int(joint[0, 0]) for joint in person["id"]) for person in points}) > 3, "one order of joints"
+    flags = {}
+    for person in points:
+        for point in person if "is_visible" in person.dtype.names else ():
+            flag = point["is_visible"]
+            flags.setdefault((flag.dtype.kind, flag.size), set()).add(int(point["id"][0, 0]))
+    assert set(flags) == {("u", 1), ("u", 0), ("U", 1)}
+    assert flags["u", 0] == {Joint.UPPER_NECK, Joint.HEAD_TOP}
+    pairs = {(point["x"].dtype.str[1:], point["y"].dtype.str[1:]) for person in points for point in person}
+    assert {"u1", "u2", "i2", "f8"} <= {kind for pair in pairs for kind in pair}
+    assert any(x != y for x, y in pairs)
+
+
+def test_every_number_survives_the_mix_of_types(tmp_path):
+    planned = [image for image in plan_release(60, 1)[0] if image.num_annotated][:5]
+    images = [_draw_image(image, tmp_path, 1) for image in planned]
+    (tmp_path / "release.mat").write_bytes(mat_bytes(images, num_videos=100, seed=1))
+    annolist = loadmat(tmp_path / "release.mat")["RELEASE"][0, 0]["annolist"][0]
+    num_checked = 0
+    for image, element in zip(images, annolist, strict=True):
+        for person, rectangle, has_joints in zip(image.people, element["annorect"][0], image.annotated, strict=True):
+            for point in rectangle["annopoints"]["point"][0, 0][0] if has_joints else ():
+                expected = person.joints_image[int(point["id"][0, 0])] + 1  # the file counts pixels from 1
+                assert (float(point["x"][0, 0]), float(point["y"][0, 0])) == tuple(expected)
+                num_checked += 1
+            if has_joints and rectangle["x1"].size:
+                box = np.array([float(rectangle[key][0, 0]) for key in ("x1", "y1", "x2", "y2")])
+                head = person.joints_image[Joint.HEAD_TOP] - person.joints_image[Joint.UPPER_NECK]
+                assert np.hypot(*(box[2:] - box[:2])) * HEAD_SHARE == pytest.approx(np.hypot(*head), rel=0.0101)
+                assert box == pytest.approx(person.head_box_image + 1, abs=1.0)
+            if rectangle["objpos"].size:
+                center = [float(rectangle["objpos"][key][0, 0][0, 0]) for key in ("x", "y")]
+                assert center == (person.center_image + 1).tolist()
+    assert num_checked > 3 * NUM_JOINTS
+
+
+def test_the_parser_of_the_real_file_finds_everybody(root):
+    people, _ = mpii.parse_release(mpii.read_release(root / ANNOTATION_FILE))
+    rows = [row for row in people.to_pylist() if row["split"] != "test"]
+    assert sum(any(row["annotated"]) for row in rows) == NUM_PEOPLE
+    assert any(row["split"] == "test" for row in people.to_pylist())
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for workers, folder in ((1, one), (2, two)):
+        synthesize(folder, num_people=2, seed=0, workers=workers)
+    files = [file.relative_to(one) for file in one.rglob("*") if file.is_file()]
+    assert len(files) > 7
+    assert [(two / file).read_bytes() == (one / file).read_bytes() for file in files] == [True] * len(files)
+
+
+def test_the_annotation_file_does_not_say_when_it_was_written(root):
+    assert b"Created" not in (root / ANNOTATION_FILE).read_bytes()[:128]
+
+
+def test_another_seed_gives_other_pictures():
+    plan = plan_release(5, 0)[0][0].scene
+    first, second = (np.asarray(render_image(plan, seed).picture, dtype=float) for seed in (0, 1))
+    assert first.shape != second.shape or np.abs(first - second).mean() > 5
+
+
+def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        synthesize(tmp_path / "file", num_people=1, seed=0, workers=1)

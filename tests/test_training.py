@@ -1,0 +1,194 @@
+"""The loop: learns, reports, halves, stops on NaN, and goes on after a stop as if there had been none."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from posernn import checkpoints, models
+from posernn.dataset import Crops, batch_people
+from posernn.errors import InputError
+from posernn.training import NonFiniteLossError, TrainingState, make_optimizer, train, validate
+
+SIDE = 32
+SETTINGS = {
+    "iterations": 12,
+    "batch_size": 5,
+    "lr": 1e-3,
+    "halve_lr_every": 4,
+    "loss": "l2",
+    "dtype": torch.float32,
+    "seed": 0,
+    "validate_every": 5,
+}
+
+
+def crops(num_people, seed=0):
+    """Grey crops with a bright spot, which all joints are at."""
+    random = np.random.default_rng(seed)
+    joints = random.uniform(0.2, 0.8, (num_people, 1, 2)).astype(np.float32).repeat(16, axis=1)
+    pixels = random.integers(0, 60, (num_people, 3, SIDE, SIDE), dtype=np.uint8)
+    for image, (x, y) in zip(pixels, joints[:, 0] * SIDE, strict=True):
+        image[:, int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3] = 255
+    images = torch.from_numpy(pixels)
+    return Crops(
+        images=lambda people: images[torch.from_numpy(people)],
+        joints_unit=torch.from_numpy(joints),
+        annotated=torch.from_numpy(random.random((num_people, 16)) < 0.9),
+        crop_size=SIDE,
+    )
+
+
+def fresh(optimizer="adam"):
+    torch.manual_seed(0)
+    model = models.build("cnn", crop_size=SIDE, trunk_width=0.0625)
+    return TrainingState(model, make_optimizer(optimizer, model, SETTINGS["lr"]))
+
+
+def run(state, **changes):
+    return list(train(state, crops(23), crops(9, seed=1), **SETTINGS | changes))
+
+
+def test_history_has_a_row_at_each_validation_and_one_at_the_end():
+    state = fresh()
+    steps = run(state)
+    assert [step.iteration for step in steps] == list(range(1, 13))
+    assert [row.iteration for row in state.history] == [5, 10, 12]
+    assert [step.row for step in steps if step.row] == state.history
+    assert steps[-1].num_people == 60
+
+
+def test_a_rows_loss_is_the_mean_of_its_batches_and_its_rmse_follows_from_it():
+    """The l2 loss is a mean squared distance in unit: with every joint annotated, RMSE is its root in px."""
+    state = fresh()
+    people = crops(23)
+    people = Crops(people.images, people.joints_unit, torch.ones(23, 16, dtype=torch.bool), SIDE)
+    losses = [float(step.loss) for step in train(state, people, crops(9), **SETTINGS)]
+    assert state.history[1].loss == pytest.approx(np.mean(losses[5:10]), rel=1e-6)
+    assert state.history[1].train_rmse == pytest.approx(math.sqrt(np.mean(losses[5:10])) * SIDE, rel=1e-5)
+
+
+def test_validation_is_the_root_of_the_mean_squared_distance_over_annotated_joints():
+    model, held_out = fresh().model, crops(9, seed=1)
+    rmse = validate(model, held_out, torch.float32)
+    model.eval()
+    with torch.no_grad():
+        pred = model(
+            (held_out.images(np.arange(9)) / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+            / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+        )
+    distance = (pred - held_out.joints_unit).square().sum(dim=2).sqrt()[held_out.annotated] * SIDE
+    assert rmse == pytest.approx(math.sqrt(float((distance**2).mean())), rel=1e-4)
+
+
+def test_the_learning_rate_is_halved_on_time():
+    state = fresh()
+    rates = []
+    for step in train(state, crops(23), crops(9), **SETTINGS | {"validate_every": 1}):
+        rates.append(step.row.lr)
+    assert rates == [1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 4
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_training_learns_where_the_spot_is(optimizer):
+    state = fresh(optimizer)
+    lr = 0.02 if optimizer == "sgd" else 3e-3
+    changes = {"iterations": 150, "validate_every": 150, "halve_lr_every": 100, "lr": lr, "batch_size": 20}
+    held_out = crops(100, seed=1)
+    list(train(state, crops(200), held_out, **SETTINGS | changes))
+    true = held_out.joints_unit * SIDE
+    constant = float((true - true.mean(dim=0)).square().sum(dim=2).mean().sqrt())
+    assert state.history[-1].val_rmse < 0.6 * constant
+
+
+@pytest.mark.parametrize("name", ["l1", "smooth_l1"])
+def test_the_other_losses_train_too(name):
+    state = fresh()
+    before = validate(state.model, crops(9, seed=1), torch.float32)
+    run(state, loss=name, iterations=40)
+    assert state.history[-1].val_rmse < before
+
+
+def test_validation_people_and_batch_order_do_not_change_what_is_learnt():
+    one, other = fresh(), fresh()
+    list(train(one, crops(23), crops(9, seed=1), **SETTINGS))
+    list(train(other, crops(23), crops(30, seed=2), **SETTINGS | {"validate_every": 3}))
+    for left, right in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_every_epoch_sees_each_person_once_in_an_order_of_its_own():
+    people = np.concatenate([batch_people(10, 4, iteration, seed=0) for iteration in range(5)])
+    assert sorted(people[:10]) == sorted(people[10:]) == list(range(10))
+    assert list(people[:10]) != list(people[10:])
+    assert list(people) != list(np.concatenate([batch_people(10, 4, i, seed=1) for i in range(5)]))
+
+
+@pytest.mark.parametrize("stop", [3, 5, 8])
+@pytest.mark.parametrize("changes", [{}, {"flip": 0.5, "rotation": 20.0, "scale": 0.2, "color": 0.2}])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, stop, changes, optimizer):
+    whole = fresh(optimizer)
+    run(whole, **changes)
+
+    stopped = fresh(optimizer)
+    for step in train(stopped, crops(23), crops(9, seed=1), **SETTINGS | changes):
+        if step.iteration == stop:
+            checkpoints.save(tmp_path / "last.safetensors", stopped, {"run_id": "abc"})
+            break
+    resumed = fresh(optimizer)
+    assert checkpoints.restore(tmp_path / "last.safetensors", resumed) == {"run_id": "abc"}
+    assert resumed.iteration == stop
+    run(resumed, **changes)
+
+    assert resumed.history == whole.history
+    for (key, left), right in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
+        assert torch.equal(left, right), key
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_good_checkpoint(tmp_path):
+    path, state, poisoned = tmp_path / "last.safetensors", fresh(), crops(23)
+    with pytest.raises(NonFiniteLossError, match=r"got NaN or infinity in iteration 7; take a smaller train.lr"):
+        for step in train(state, poisoned, crops(9), **SETTINGS):
+            if step.iteration == 4:
+                checkpoints.save(path, state, {})
+            if step.iteration == 6:
+                poisoned.joints_unit.fill_(math.inf)
+    with pytest.raises(NonFiniteLossError):
+        checkpoints.save(path, state, {})
+    again = fresh()
+    checkpoints.restore(path, again)
+    assert again.iteration == 4
+    assert all(torch.isfinite(parameter).all() for parameter in again.model.parameters())
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    state = fresh()
+    next(state.model.parameters()).data.view(-1)[0] = math.nan
+    with pytest.raises(NonFiniteLossError, match="expected finite weights"):
+        checkpoints.save(tmp_path / "last.safetensors", state, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
+    path = tmp_path / "last.safetensors"
+    assert checkpoints.restore(path, fresh()) is None
+    checkpoints.save(path, fresh(), {})
+    model = models.build("cnn", crop_size=SIDE, trunk_width=0.125)
+    with pytest.raises(InputError, match=r"expected a checkpoint of this training, got: .*; delete it"):
+        checkpoints.restore(path, TrainingState(model, make_optimizer("adam", model, 1e-3)))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"expected a checkpoint of this training"):
+        checkpoints.restore(path, fresh())
+
+
+def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / "train-00000.parquet").write_bytes(b"people")
+    path = checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
+    assert path.parent == tmp_path / "checkpoints"
+    assert path == checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
+    assert path != checkpoints.path_for("model", {"lr": 0.2}, tmp_path)
+    (tmp_path / "train-00000.parquet").write_bytes(b"others")
+    assert path != checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
