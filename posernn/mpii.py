@@ -172,13 +172,13 @@ def _collect(
             cells.single_person.append(person + FIRST_PIXEL in numbers)
             cells.scale.append(rectangle["scale"] if "scale" in fields else NO_CELL)
             cells.center.append(_center_cells(rectangle["objpos"] if "objpos" in fields else NO_CELL))
-            cells.head_box.append([rectangle[name] if name in fields else NO_CELL for name in ("x1", "y1", "x2", "y2")])
+            cells.head_box.append([rectangle[side] if side in fields else NO_CELL for side in ("x1", "y1", "x2", "y2")])
             points = _points(rectangle["annopoints"] if "annopoints" in fields else NO_CELL)
             cells.num_points.append(points.size)
             point_fields = fields_of(points)
-            for name, column in cells.points.items():
-                if name in point_fields:
-                    column += points[name].ravel().tolist()
+            for field, column in cells.points.items():
+                if field in point_fields:
+                    column += points[field].ravel().tolist()
                 else:
                     column += [NO_CELL] * points.size
     if progress:
@@ -216,7 +216,7 @@ def _joints(
     flag = numbers_of(cells.points["is_visible"])
     given = np.isfinite(xy).all(axis=-1)  # a point without coordinates is a joint that is not annotated
 
-    known = (joint >= 0) & (joint < NUM_JOINTS) & (joint % 1 == 0)
+    known = (joint >= 0) & (joint < NUM_JOINTS) & (joint == np.floor(joint))
     far = given & ~_in_range(xy).all(axis=-1)
     place = np.where(known, row * NUM_JOINTS + np.where(known, joint, 0), 0).astype(int)  # (K,)
     twice = known & (np.bincount(place[known], minlength=1)[place] > 1)
@@ -266,7 +266,7 @@ def _image_numbers(annolist: np.ndarray, name: str) -> Float[np.ndarray, "I"]:
 def _videos(annolist: np.ndarray) -> Float[np.ndarray, "I"]:
     """0-based video of each image; NaN where it is not known."""
     video = _image_numbers(annolist, "vididx") - FIRST_PIXEL
-    return np.where((video >= 0) & (video < 2**31) & (video % 1 == 0), video, np.nan)
+    return np.where((video >= 0) & (video < 2**31) & (video == np.floor(video)), video, np.nan)
 
 
 def _activities(release: np.void, name: str, images: Int[np.ndarray, "N"]) -> list[str | None]:

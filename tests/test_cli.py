@@ -14,7 +14,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from posernn import crops, files, mlflow_sender, models, mpii, report, schemas
+from posernn import crops, files, mlflow_sender, models, report, schemas
 from posernn.cli import app
 
 SIDE = 32
@@ -292,6 +292,7 @@ def free_port() -> int:
 
 
 def test_ui_says_in_one_line_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("MLflow was started"))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     database = tmp_path / "mlflow.db"
@@ -323,9 +324,8 @@ def test_sync_says_how_much_was_sent(tmp_path, monkeypatch):
 
 
 @pytest.mark.mpii
-def test_score_gives_the_published_figures_of_the_reference_predictions(mpii_root, tmp_path):
-    table, _ = mpii.parse_release(mpii.read_release(mpii_root / "mpii_human_pose_v1_u12_1.mat"))
-    files.write_table(tmp_path / "people.parquet", table)
+def test_score_gives_the_published_figures_of_the_reference_predictions(mpii_root, mpii_people, tmp_path):
+    files.write_table(tmp_path / "people.parquet", mpii_people)
     reference = mpii_root / "reference"
     given = ["--people", tmp_path / "people.parquet", "--val-list", reference / "tompson_val.csv"]
     code, out, _ = run("score", reference / "hg_s2_predictions.npy", *given)
