@@ -121,7 +121,7 @@ def _read_predictions(path: Path, val_list: Path | None) -> "tuple[list[Key], np
     import numpy as np
 
     from posernn import files, schemas
-    from posernn.splits import _read_list as read_list
+    from posernn.splits import read_list
 
     if path.suffix != ".npy":
         table = files.read_table(path, schemas.PREDICTIONS)

@@ -125,5 +125,5 @@ def draw(folder: Path, people: Sequence[Person], joints_crop: Float[np.ndarray, 
         shown = (joints + 0.5) * step - 0.5  # edges fall on edges; see geometry.py
         picture, affine = np.asarray(person.picture)[None], person.crop_to_image[None]
         figure = figures.sample_people(picture, affine, {"": shown[None]}, np.ones((1, NUM_JOINTS), dtype=bool), {})
-        figure.set_size_inches(figure.get_size_inches() * DRAWN_SCALE)
+        figure.set_size_inches(*(figure.get_size_inches() * DRAWN_SCALE))
         figures.save(figure, folder / f"{row:05d}_{Path(person.image).stem}.png")

@@ -13,7 +13,9 @@ from posernn import schemas
 from posernn.errors import InputError
 
 
-class _Listed(NamedTuple):
+class Listed(NamedTuple):
+    """One person of a validation list."""
+
     line: int
     image: str
     key: tuple[int, int]  # image_index, person_index
@@ -73,7 +75,7 @@ def hold_out_listed(people: pa.Table, path: Path) -> tuple[pa.Table, pa.Table]:
     Raises:
         InputError: missing, not such a list, or one that does not agree with the release.
     """
-    listed = _read_list(path)
+    listed = read_list(path)
     keys = list(zip(people["image_index"].to_pylist(), people["person_index"].to_pylist(), strict=True))
     row_of = {key: row for row, key in enumerate(keys)}
     image_of = dict(zip(people["image_index"].to_pylist(), people["image"].to_pylist(), strict=True))
@@ -118,7 +120,12 @@ def _with_val(people: pa.Table, val: Bool[np.ndarray, "N"]) -> pa.Table:
     return people.set_column(place, people.schema.field(place), pa.array(split.tolist(), pa.string()))
 
 
-def _read_list(path: Path) -> list[_Listed]:
+def read_list(path: Path) -> list[Listed]:
+    """Read a validation list, in its order.
+
+    Raises:
+        InputError: missing, empty, or not such a list.
+    """
     columns = ("image", "annolist_index", "annorect_index")
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -138,7 +145,7 @@ def _read_list(path: Path) -> list[_Listed]:
                         f"{path}: line {reader.line_num}: expected whole numbers in annolist_index and annorect_index, "
                         f"got {row['annolist_index']!r} and {row['annorect_index']!r}; mend the line"
                     ) from error
-                listed.append(_Listed(reader.line_num, row["image"], key))
+                listed.append(Listed(reader.line_num, row["image"], key))
     except OSError as error:
         raise InputError(
             f"{path}: expected the validation list, got {error.strerror}; put it there, or set val_list to null"

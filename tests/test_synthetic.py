@@ -20,7 +20,7 @@ from posernn.synthetic.figure import figure
 from posernn.synthetic.limbs import arm_cones
 from posernn.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
 from posernn.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
-from posernn.synthetic.release import mat_bytes
+from posernn.synthetic.release import _head_rectangle, mat_bytes
 from posernn.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
 from posernn.synthetic.scenes import render_image, to_camera_axes
 
@@ -360,6 +360,21 @@ def test_every_number_survives_the_mix_of_types(tmp_path):
                 center = [float(rectangle["objpos"][key][0, 0][0, 0]) for key in ("x", "y")]
                 assert center == (person.center_image + 1).tolist()
     assert num_checked > 3 * NUM_JOINTS
+
+
+def test_whole_pixels_keep_the_diagonal_of_the_head_rectangle():
+    image = next(image for image in plan_release(1, 0)[0] if image.num_annotated)
+    person = render_image(image.scene, 0).people[0]
+    kinds = set()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        neck, top = rng.uniform(50, 300, (2, 2))
+        joints = person.joints_image.copy()
+        joints[[Joint.UPPER_NECK, Joint.HEAD_TOP]] = neck, top
+        box = _head_rectangle(replace(person, joints_image=joints, head_box_image=head_box(neck, top)), rng)
+        assert np.hypot(*(box[2:] - box[:2])) * HEAD_SHARE == pytest.approx(np.hypot(*(top - neck)), rel=0.0101)
+        kinds.add(bool((box == np.round(box)).all()))
+    assert kinds == {True, False}
 
 
 def test_the_parser_of_the_real_file_finds_everybody(root):

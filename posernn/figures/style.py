@@ -44,8 +44,8 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG of as many colours as MAX_BYTES allow; the usual 256 look no different from all."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    picture = Image.open(buffer).convert("RGB")
+        figure.savefig(buffer, format="png")
+    picture = Image.open(buffer).convert("RGB")  # the pixels alone go on: no name and version of a program
     for num_colors in (256, 128, 64, 32):
         with replacing(path) as partial:
             picture.quantize(num_colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(

@@ -62,7 +62,9 @@ def synthesize(
         shutil.rmtree(root / IMAGE_FOLDER, ignore_errors=True)
         partial_folder.rename(root / IMAGE_FOLDER)
     except OSError as error:
-        raise InputError(f"{root}: cannot be written: {error.strerror or error}; nothing was left there") from error
+        raise InputError(
+            f"{root}: cannot be written: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         shutil.rmtree(partial_folder, ignore_errors=True)
     return len(images), sum(sum(image.annotated) for image in images)

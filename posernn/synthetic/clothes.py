@@ -38,7 +38,7 @@ HAIR = np.array(
 )
 HAIR_SHARES = np.array([0.27, 0.24, 0.17, 0.11, 0.08, 0.04, 0.06, 0.03])
 PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "blotches", "print")
-PATTERN_SHARES = np.array([0.50, 0.09, 0.07, 0.07, 0.05, 0.10, 0.12])
+PATTERN_SHARES = np.array([0.62, 0.07, 0.05, 0.06, 0.02, 0.06, 0.12])
 
 _NOISE_SIZE = 64
 

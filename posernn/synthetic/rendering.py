@@ -112,39 +112,40 @@ def draw(canvas: Canvas, cone: RoundCone, light: Light) -> None:
     x, y = canvas.rays(*window)
     inside = (form[0, 0] * x + 2 * form[0, 2]) * x + ((form[1, 1] * y + 2 * form[1, 2]) * y + form[2, 2])
     inside += (2 * form[0, 1] * y) * x
-    rows, columns = np.nonzero(inside > 0)
-    if not len(rows):
+    hits = np.flatnonzero(inside > 0)
+    if not len(hits):
         return
-    root = np.sqrt(inside[rows, columns])
-    ray = np.stack([x[0, columns], y[rows, 0], np.ones(len(rows))], axis=1) @ to_cone.T  # (P, 3)
+    rows, columns = np.divmod(hits, x.shape[1])
+    ray = np.outer(x[0, columns], to_cone[:, 0]) + np.outer(y[rows, 0], to_cone[:, 1]) + to_cone[:, 2]  # (P, 3)
     k2 = (ray * ray) @ np.diag(quadratic)
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth = -(root + ray @ linear) / k2
+        depth = -(np.sqrt(inside.ravel()[hits]) + ray @ linear) / k2
         # Whose sphere the point lies on: 0 at the start, 1 at the end, beyond that there is only a cap.
         share = (length * (eye[1] + depth * ray[:, 1]) - start_radius * slope) / taper
-        on_side = (share > 0) & (share < 1) & (depth > 0)
-    capped = np.flatnonzero(~on_side)
-    start_depth = _sphere_depth(ray[capped], eye, start_radius)
-    end_depth = _sphere_depth(ray[capped], eye - [0.0, length, 0.0], end_radius)
-    depth[capped] = np.minimum(start_depth, end_depth)
-    share[capped] = end_depth < start_depth
+        capped = np.flatnonzero(~((share > 0) & (share < 1) & (depth > 0)))
+    # A ray that comes out of the endless cone through its tip (radius < 0) saw the wide end first.
+    with np.errstate(invalid="ignore"):
+        tip = start_radius - share[capped] * slope < 0
+        at_end = np.where(tip, slope < 0, share[capped] > 0.5)
+    depth[capped] = _cap_depth(ray[capped], eye, at_end * length, np.where(at_end, end_radius, start_radius))
+    share[capped] = at_end
 
-    rows, columns = rows + window[0], columns + window[2]
-    shown = (depth > NEAREST) & (depth < canvas.depth[rows, columns])
+    pixels = (rows + window[0]) * canvas.depth.shape[1] + columns + window[2]
+    shown = (depth > NEAREST) & (depth < canvas.depth.ravel()[pixels])
     if cone.open_end:
         shown &= eye[1] + depth * ray[:, 1] < length
     shown = np.flatnonzero(shown)
     if not len(shown):
         return
-    rows, columns, depth, share = rows[shown], columns[shown], depth[shown], share[shown]
+    pixels, depth, share = pixels[shown], depth[shown], share[shown]
     point = eye + depth[:, None] * ray[shown]
     normal = point / squeeze
     normal[:, 1] -= length * share
-    normal /= np.sqrt((normal * normal).sum(axis=1, keepdims=True))
-    canvas.depth[rows, columns] = depth
+    normal /= np.sqrt(np.einsum("pi,pi->p", normal, normal))[:, None]
     shaded = cone.paint(point * squeeze, share) * _shade(normal, frame, light)
-    canvas.colour[rows, columns] = np.minimum(np.maximum(255 * shaded, 0), 255)
-    canvas.owner[rows, columns] = cone.owner
+    canvas.depth.ravel()[pixels] = depth
+    canvas.colour.reshape(-1, 3)[pixels] = np.minimum(np.maximum(255 * shaded, 0), 255)
+    canvas.owner.ravel()[pixels] = cone.owner
 
 
 def _axes(axis: Vector, front: Vector) -> Float[np.ndarray, "3 3"]:
@@ -162,10 +163,14 @@ def _axes(axis: Vector, front: Vector) -> Float[np.ndarray, "3 3"]:
     return np.stack([left, axis, upright / np.sqrt(upright @ upright)])
 
 
-def _sphere_depth(ray: Points, eye: Vector, radius: float) -> Float[np.ndarray, "P"]:
-    """Where rays from `eye` first meet a sphere around the origin; infinite where they do not."""
-    squared, along = (ray * ray).sum(axis=1), ray @ eye
-    inside = along * along - squared * (eye @ eye - radius**2)
+def _cap_depth(
+    ray: Points, eye: Vector, position: Float[np.ndarray, "P"], radius: Float[np.ndarray, "P"]
+) -> Float[np.ndarray, "P"]:
+    """Where rays from `eye` first meet balls at these positions of the axis; infinite where they do not."""
+    squared = np.einsum("pi,pi->p", ray, ray)
+    along = ray @ eye - position * ray[:, 1]
+    distance = eye @ eye - 2 * position * eye[1] + position * position
+    inside = along * along - squared * (distance - radius * radius)
     return np.where(inside > 0, (-along - np.sqrt(np.maximum(inside, 0))) / squared, np.inf)
 
 

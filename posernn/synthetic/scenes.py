@@ -22,7 +22,7 @@ from posernn.synthetic.props import held_things, loose_things, seat
 from posernn.synthetic.rendering import Canvas, Light, RoundCone, draw
 from posernn.synthetic.staging import Actor, cast_actor, frame_first, place
 
-SIZES = ((640, 360), (600, 450), (512, 384), (480, 360), (400, 500))  # width, height, px
+SIZES = ((576, 324), (528, 396), (480, 360), (448, 336), (360, 450))  # width, height, px
 SIZE_SHARES = np.array([0.45, 0.15, 0.2, 0.1, 0.1])
 
 
@@ -121,7 +121,7 @@ def _develop(colour: UInt8[np.ndarray, "H W 3"], style: np.random.Generator, fra
         picture = picture.filter(ImageFilter.BoxBlur(float(frame.uniform(0.1, 0.3))))
     else:
         picture = picture.filter(ImageFilter.GaussianBlur(float(frame.uniform(0.8, 1.8))))
-    contrast, brightness, tint = style.uniform(0.7, 1.2), style.normal(0, 0.05), style.normal(1, 0.05, 3)
+    contrast, brightness, tint = style.uniform(0.85, 1.45), style.normal(0.04, 0.06), style.normal(1, 0.05, 3)
     level = np.arange(256) / 255
     graded = np.clip(((level - 0.45) * contrast + 0.45 + brightness) * tint[:, None], 0, 1) * 255
     picture = picture.point(graded.astype(np.uint8).ravel().tolist())
