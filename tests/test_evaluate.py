@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8")
     for crop_size in ("crop_size: 64", "crop_size: 96"):
         text = text.replace(crop_size, f"crop_size: {SIDE}")
-    text = text.replace("pictures: 8 ", "pictures: 2 ")
+    text = text.replace("pictures: 8 ", "pictures: 1 ")
     (root / "params.yaml").write_text(text, encoding="utf-8")
     write_some_crops(root / "crops", "train", 30, seed=0)
     write_some_crops(root / "crops", "val", 12, seed=1)

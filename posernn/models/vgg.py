@@ -76,6 +76,8 @@ def make_layers(width: float, *, last_pool: bool) -> nn.Sequential:
 class Features(nn.Module):
     """Trunk and the two fully connected layers: one feature vector for a crop.
 
+    The fully connected layers have no batch normalisation: see docs/decisions/0004.
+
     Args:
         crop_size: S, px; a multiple of 32.
         width: share of VGG16's channels and of its 4,096 features.
@@ -90,10 +92,8 @@ class Features(nn.Module):
             nn.Flatten(),
             nn.Linear(scaled(512, width) * map_size**2, self.num_features),
             nn.ReLU(inplace=True),
-            nn.BatchNorm1d(self.num_features),
             nn.Linear(self.num_features, self.num_features),
             nn.ReLU(inplace=True),
-            nn.BatchNorm1d(self.num_features),
         )
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
