@@ -25,7 +25,7 @@ VERSION = 1
 def path_for(name: str, settings: dict[str, Any], crops: Path) -> Path:
     """Where the checkpoint of a training lies: it is named by all that the training depends on.
 
-    So one with other parameters or other people starts afresh.
+    So one with other parameters, other people or other code starts afresh.
 
     Args:
         name: of the model: baseline or model.
@@ -33,9 +33,9 @@ def path_for(name: str, settings: dict[str, Any], crops: Path) -> Path:
         crops: folder with the shards.
     """
     digest = hashlib.sha256(json.dumps([VERSION, torch.__version__, settings], sort_keys=True).encode())
-    for shard in sorted(crops.glob("*.parquet")):
-        digest.update(shard.name.encode())
-        with shard.open("rb") as file:
+    for dependency in [*sorted(crops.glob("*.parquet")), *sorted(Path(__file__).parent.rglob("*.py"))]:
+        digest.update(dependency.name.encode())
+        with dependency.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     # DVC_ROOT is the project itself also where DVC runs an experiment in a temporary copy of it.
     folder = Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"

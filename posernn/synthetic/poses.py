@@ -105,67 +105,67 @@ _STRIDE_LEAD: dict[str, Range] = {"hip_flexion": (15, 55), "knee_flexion": (5, 6
 _STRIDE_TRAIL: dict[str, Range] = {"hip_flexion": (-25, 0), "knee_flexion": (5, 60), "ankle_flexion": (-35, 5)}
 
 ACTIVITIES = {
-    "stand": _activity(17, "miscellaneous", "standing", both=_LOOSE_ARMS | _STANDING),
-    "talk": _activity(19, "occupation", "teaching", both=_BUSY_ARMS | _STANDING),
-    "pose": _activity(4, "fishing and hunting", "fishing, standing", both=_HANDS_ON_HIPS | _STANDING,
+    "stand": _activity(30, "miscellaneous", "standing", both=_LOOSE_ARMS | _STANDING),
+    "talk": _activity(30, "occupation", "teaching", both=_BUSY_ARMS | _STANDING),
+    "pose": _activity(7, "fishing and hunting", "fishing, standing", both=_HANDS_ON_HIPS | _STANDING,
                       trail=_LOOSE_ARMS),
-    "walk": _activity(8, "walking", "walking, general", both=_LOOSE_ARMS | {"ankle_flexion": (-15, 15)},
+    "walk": _activity(12, "walking", "walking, general", both=_LOOSE_ARMS | {"ankle_flexion": (-15, 15)},
                       lead=_STRIDE_LEAD, trail=_STRIDE_TRAIL | {"shoulder_flexion": (10, 45)}, lean=(0, 12)),
-    "run": _activity(6, "running", "jogging", both=_LOOSE_ARMS | {"elbow_flexion": (60, 115)},
+    "run": _activity(4, "running", "jogging", both=_LOOSE_ARMS | {"elbow_flexion": (60, 115)},
                      lead={"hip_flexion": (30, 85), "knee_flexion": (30, 110), "shoulder_flexion": (-45, -10)},
                      trail={"hip_flexion": (-25, 5), "knee_flexion": (10, 110), "shoulder_flexion": (10, 60)},
                      lean=(5, 22), lift=(0, 0.15)),
-    "reach": _activity(9, "sports", "basketball", both=_STANDING | _BUSY_ARMS, lead=_RAISED_ARMS, lift=(0, 0.1)),
+    "reach": _activity(10, "sports", "basketball", both=_STANDING | _BUSY_ARMS, lead=_RAISED_ARMS, lift=(0, 0.1)),
     "cheer": _activity(6, "dancing", "aerobic, step", both=_STANDING | _RAISED_ARMS),
     "spread": _activity(7, "dancing", "ballroom", both=_STANDING | _SPREAD_ARMS,
                         lead={"hip_abduction": (0, 45), "hip_flexion": (-15, 40), "knee_flexion": (0, 60)}),
-    "swing": _activity(7, "sports", "golf", lean=(5, 30), both=_STANDING | {
+    "swing": _activity(5, "sports", "golf", lean=(5, 30), both=_STANDING | {
         "shoulder_flexion": (25, 95), "shoulder_abduction": (-20, -5), "shoulder_rotation": (-10, 25),
         "elbow_flexion": (5, 45), "knee_flexion": (5, 40), "hip_flexion": (10, 45), "hip_abduction": (5, 22)},
         trunk={"spine_twist": (-40, 40), "spine_flexion": (5, 35)}),
-    "guard": _activity(6, "sports", "boxing", both=_BUSY_ARMS | {
+    "guard": _activity(5, "sports", "boxing", both=_BUSY_ARMS | {
         "shoulder_flexion": (30, 85), "elbow_flexion": (80, 140), "hip_flexion": (0, 35), "hip_abduction": (5, 25),
         "knee_flexion": (5, 45)}, lead={"shoulder_flexion": (60, 100), "elbow_flexion": (5, 80)}),
-    "kick": _activity(4, "sports", "martial arts", both=_BUSY_ARMS | _STANDING, lean=(-20, 5),
+    "kick": _activity(2, "sports", "martial arts", both=_BUSY_ARMS | _STANDING, lean=(-20, 5),
                       lead={"hip_flexion": (40, 115), "hip_abduction": (0, 55), "knee_flexion": (0, 90),
                             "ankle_flexion": (-40, 10)}, trail=_SPREAD_ARMS | {"hip_flexion": (-20, 10)}),
-    "lunge": _activity(7, "conditioning exercise", "stretching", both=_BUSY_ARMS,
+    "lunge": _activity(4, "conditioning exercise", "stretching", both=_BUSY_ARMS,
                        lead={"hip_flexion": (45, 100), "knee_flexion": (45, 110), "ankle_flexion": (0, 25)},
                        trail={"hip_flexion": (-25, 0), "knee_flexion": (5, 90), "hip_abduction": (0, 25),
                               "ankle_flexion": (-10, 20)}),
-    "squat": _activity(4.5, "conditioning exercise", "weight lifting", lean=(10, 40), both=_BUSY_ARMS | {
+    "squat": _activity(2.5, "conditioning exercise", "weight lifting", lean=(10, 40), both=_BUSY_ARMS | {
         "hip_flexion": (70, 120), "knee_flexion": (70, 140), "hip_abduction": (5, 45), "ankle_flexion": (5, 25),
         "hip_rotation": (-30, 0)}),
-    "bend": _activity(5, "lawn and garden", "gardening", lean=(20, 70), both=_LOOSE_ARMS | {
+    "bend": _activity(3, "lawn and garden", "gardening", lean=(20, 70), both=_LOOSE_ARMS | {
         "shoulder_flexion": (30, 110), "hip_flexion": (35, 95), "knee_flexion": (0, 70), "hip_abduction": (0, 18)},
         trunk={"spine_flexion": (10, 60), "neck_flexion": (-35, 20)}),
-    "sit": _activity(13, "inactivity quiet/light", "sitting", seat=True, lean=(-18, 15), both=_SITTING | _BUSY_ARMS),
-    "ride": _activity(5, "bicycling", "bicycling", seat=True, lean=(10, 45), both={
+    "sit": _activity(11, "inactivity quiet/light", "sitting", seat=True, lean=(-18, 15), both=_SITTING | _BUSY_ARMS),
+    "ride": _activity(4, "bicycling", "bicycling", seat=True, lean=(10, 45), both={
         "hip_flexion": (60, 115), "knee_flexion": (35, 110), "hip_abduction": (0, 12), "shoulder_flexion": (55, 95),
         "shoulder_abduction": (5, 25), "elbow_flexion": (5, 50), "ankle_flexion": (-20, 15)},
         trunk={"neck_flexion": (-35, -5), "spine_flexion": (5, 35)}),
-    "sit on floor": _activity(3, "conditioning exercise", "yoga", lean=(-25, 10), both=_BUSY_ARMS | {
+    "sit on floor": _activity(1.5, "conditioning exercise", "yoga", lean=(-25, 10), both=_BUSY_ARMS | {
         "hip_flexion": (75, 120), "knee_flexion": (5, 135), "hip_abduction": (5, 55), "hip_rotation": (-40, 10)}),
-    "kneel": _activity(3, "home repair", "carpentry", both=_BUSY_ARMS | {
+    "kneel": _activity(1.5, "home repair", "carpentry", both=_BUSY_ARMS | {
         "hip_flexion": (0, 40), "knee_flexion": (85, 125), "ankle_flexion": (-45, -20)},
         lead={"hip_flexion": (0, 95)}, lean=(0, 30)),
-    "jump": _activity(4, "sports", "skateboarding", both=_SPREAD_ARMS | {
+    "jump": _activity(2.5, "sports", "skateboarding", both=_SPREAD_ARMS | {
         "hip_flexion": (-10, 90), "knee_flexion": (10, 115), "hip_abduction": (0, 40), "ankle_flexion": (-40, 10)},
         lean=(-15, 28), tilt=(-15, 15), lift=(0.15, 0.7)),
-    "climb": _activity(3, "sports", "rock climbing", both=_RAISED_ARMS | {
+    "climb": _activity(2, "sports", "rock climbing", both=_RAISED_ARMS | {
         "hip_flexion": (10, 100), "knee_flexion": (20, 115), "hip_abduction": (10, 50), "hip_rotation": (-35, 0)},
         tilt=(-25, 25), lift=(0.3, 1.2)),
-    "lie": _activity(1.5, "inactivity quiet/light", "lying quietly", lean=(-95, -75), both=_LOOSE_ARMS | {
+    "lie": _activity(0.7, "inactivity quiet/light", "lying quietly", lean=(-95, -75), both=_LOOSE_ARMS | {
         "shoulder_abduction": (5, 80), "hip_flexion": (-5, 60), "knee_flexion": (0, 95), "hip_abduction": (0, 25)}),
-    "plank": _activity(2, "conditioning exercise", "push-ups", lean=(60, 95), both={
+    "plank": _activity(0.8, "conditioning exercise", "push-ups", lean=(60, 95), both={
         "shoulder_flexion": (65, 110), "shoulder_abduction": (0, 20), "elbow_flexion": (0, 80),
         "hip_flexion": (-5, 60), "knee_flexion": (0, 60), "ankle_flexion": (-20, 25)},
         trunk={"neck_flexion": (-40, 0)}),
-    "upside down": _activity(1.5, "sports", "gymnastics", lean=(150, 210), tilt=(-25, 25), both={
+    "upside down": _activity(0.8, "sports", "gymnastics", lean=(150, 210), tilt=(-25, 25), both={
         "shoulder_flexion": (145, 178), "shoulder_abduction": (0, 20), "elbow_flexion": (0, 30),
         "hip_flexion": (-20, 60), "hip_abduction": (0, 50), "knee_flexion": (0, 70), "ankle_flexion": (-40, 0)},
         trunk={"neck_flexion": (-35, 0)}),
-    "cartwheel": _activity(1.2, "dancing", "ballet, modern, or jazz", tilt=(40, 150), both=_SPREAD_ARMS | {
+    "cartwheel": _activity(0.6, "dancing", "ballet, modern, or jazz", tilt=(40, 150), both=_SPREAD_ARMS | {
         "shoulder_abduction": (80, 120), "hip_abduction": (15, 60), "hip_flexion": (-15, 40), "knee_flexion": (0, 30)},
         lift=(0, 0.3)),
 }  # fmt: skip

@@ -22,7 +22,7 @@ from posernn.synthetic.props import held_things, loose_things, seat
 from posernn.synthetic.rendering import Canvas, Light, RoundCone, draw
 from posernn.synthetic.staging import Actor, cast_actor, frame_first, place
 
-SIZES = ((576, 324), (528, 396), (480, 360), (448, 336), (360, 450))  # width, height, px
+SIZES = ((512, 288), (464, 348), (432, 324), (400, 300), (320, 400))  # width, height, px
 SIZE_SHARES = np.array([0.45, 0.15, 0.2, 0.1, 0.1])
 
 
