@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -113,6 +115,36 @@ def test_a_second_repro_does_nothing_and_dvc_shows_metrics_and_plots(project):
     shown = run(folder, "dvc", "metrics", "show", "--json")
     assert "pckh" in shown.lower()
     run(folder, "dvc", "plots", "show", "-o", "plots", "--json")
+
+
+STAGES = ("synthesize", "parse", "crops", "train@baseline", "train@model", "evaluate@baseline", "evaluate@model", "compare")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_reads_just_the_parameters_that_dvc_watches_for_it(project, name, tmp_path):
+    folder, _ = project
+    stage, _, item = name.partition("@")
+    written = {}
+    for file in ("dvc.yaml", "data/dvc.yaml"):
+        written |= YAML(typ="safe", pure=True).load((folder / file).read_text())["stages"]
+    as_text = json.dumps(written[stage].get("do", written[stage]))
+    resolved = json.loads(as_text.replace("${item}", item).replace("${dataset}", "synthetic"))
+    declared = [key for entry in resolved["params"] for key in (entry["params.yaml"] if isinstance(entry, dict) else [entry])]
+    command = shlex.split(resolved["cmd"])[2:]
+    outputs = {out if isinstance(out, str) else next(iter(out)) for out in resolved["outs"]} | {"data/synthetic"}
+    if stage == "synthesize":
+        command = [command[0], str(tmp_path / "synthetic")]
+    else:  # what the stage writes goes elsewhere, what it reads stays
+        reads = {"data/synthetic"}
+        command = [str(tmp_path / part) if part in outputs - reads else part for part in command]
+    recorder = str(ROOT / "tests/record_parameters.py")
+    output = run(folder, "env", f"PYTHONPATH={folder}", "POSERNN_TRACKING=off", "python", recorder, *command)
+    read = json.loads(next(line for line in reversed(output.splitlines()) if line.startswith('["')))
+
+    undeclared = [key for key in read if not any(key == known or key.startswith(f"{known}.") for known in declared)]
+    unread = [known for known in declared if not any(key == known or key.startswith(f"{known}.") for key in read)]
+    assert undeclared == [], "read, but a change of it would not run the stage again"
+    assert unread == [], "a change of it runs the stage again for nothing"
 
 
 def test_an_experiment_with_attention_retrains_the_model_only_and_going_back_restores_it(project):

@@ -1,0 +1,50 @@
+"""Runs one stage and prints, as JSON in the last line, which parameters it read: used by test_pipeline.py."""
+
+import json
+import runpy
+import sys
+
+from pydantic import BaseModel
+
+from posernn import params
+
+read = set()
+
+
+class Recorder:
+    """Stands for a section of the parameters and notes what is asked of it."""
+
+    def __init__(self, section, path):
+        self._section, self._path = section, path
+
+    def __getattr__(self, name):
+        if name == "architecture":
+            return lambda role: Recorder(self._section.architecture(role), [role])
+        if name == "model_dump":
+            return self._dump
+        return self._note(name)
+
+    def _note(self, name):
+        value = getattr(self._section, name)
+        # `data` is the section that `dataset` names
+        path = [self._section.dataset] if not self._path and name == "data" else [*self._path, name]
+        if isinstance(value, BaseModel):
+            return Recorder(value, path)
+        read.add(".".join(path))
+        return value
+
+    def _dump(self, include=None):
+        names = include or type(self._section).model_fields
+        values = {name: self._note(name) for name in names}
+        return {name: value._dump() if isinstance(value, Recorder) else value for name, value in values.items()}
+
+
+load = params.load
+params.load = lambda *arguments: Recorder(load(*arguments), [])
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    if end.code:
+        raise
+print(json.dumps(sorted(read)))
