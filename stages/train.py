@@ -24,7 +24,7 @@ def main(name: str, crops: Path, out: Path) -> None:
     arch = arguments.pop("arch") + ("_attention" if arguments.pop("attention", False) else "")
     arguments |= {"crop_size": data.crop_size, "trunk_width": data.trunk_width}
     schedule = {"iterations": data.iterations, "halve_lr_every": data.halve_lr_every}
-    all_settings = {"arch": arch, **arguments, **schedule, **train.model_dump()}
+    all_settings = {"arch": arch} | arguments | schedule | train.model_dump()
     device = choose_device(train.device)
     dtype = choose_dtype(train.precision, device)
 
@@ -32,7 +32,7 @@ def main(name: str, crops: Path, out: Path) -> None:
         train_crops, val_crops = dataset.load(crops, "train", advance), dataset.load(crops, "val", advance)
     torch.manual_seed(train.seed)
     # channels_last: the layout in which crops are decoded and convolutions are quickest
-    model = models.build(arch, **arguments).to(device, memory_format=torch.channels_last)
+    model = models.build(arch, **arguments).to(device).to(memory_format=torch.channels_last)
     state = training.TrainingState(model, training.make_optimizer(train.optimizer, model, train.lr))
     checkpoint = checkpoints.path_for(name, all_settings, crops)
     extra = checkpoints.restore(checkpoint, state) or {"run_id": None}
@@ -44,10 +44,15 @@ def main(name: str, crops: Path, out: Path) -> None:
         state,
         train_crops,
         val_crops,
-        **schedule,
-        **train.augment.model_dump(),
-        **train.model_dump(include={"batch_size", "lr", "loss", "seed", "validate_every"}),
+        iterations=data.iterations,
+        halve_lr_every=data.halve_lr_every,
+        batch_size=train.batch_size,
+        lr=train.lr,
+        loss=train.loss,
         dtype=dtype,
+        seed=train.seed,
+        validate_every=train.validate_every,
+        **train.augment.model_dump(),
     )
     with tracking.start_run(
         f"{name}-{arch}-{settings.dataset}",

@@ -1,5 +1,7 @@
 """Each model: sizes of the paper, shapes, gradients, can learn, looks at one picture at a time."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ def test_batch_normalisation_follows_each_non_linearity(name):
     model = small(name)
     trunk = model.trunk if name == "lstm_attention" else model.features.trunk
     layers = [type(module) for module in trunk]
-    for before, layer in zip(layers, layers[1:], strict=False):
+    for before, layer in pairwise(layers):
         if layer is nn.BatchNorm2d:
             assert before is nn.ReLU
     assert layers.count(nn.BatchNorm2d) == layers.count(nn.ReLU) == 13

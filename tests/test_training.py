@@ -90,24 +90,25 @@ def test_the_learning_rate_is_halved_on_time():
     assert rates == [1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 4
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_training_learns_where_the_spot_is(optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "loss"), [("adam", "l2"), ("adamw", "l2"), ("sgd", "l2"), ("adam", "l1"), ("adam", "smooth_l1")]
+)
+def test_training_learns_where_the_spot_is(optimizer, loss):
     state = fresh(optimizer)
     lr = 0.02 if optimizer == "sgd" else 3e-3
-    changes = {"iterations": 150, "validate_every": 150, "halve_lr_every": 100, "lr": lr, "batch_size": 20}
+    changes = {
+        "iterations": 150,
+        "validate_every": 150,
+        "halve_lr_every": 100,
+        "lr": lr,
+        "batch_size": 20,
+        "loss": loss,
+    }
     held_out = crops(100, seed=1)
     list(train(state, crops(200), held_out, **SETTINGS | changes))
     true = held_out.joints_unit * SIDE
     constant = float((true - true.mean(dim=0)).square().sum(dim=2).mean().sqrt())
     assert state.history[-1].val_rmse < 0.6 * constant
-
-
-@pytest.mark.parametrize("name", ["l1", "smooth_l1"])
-def test_the_other_losses_train_too(name):
-    state = fresh()
-    before = validate(state.model, crops(9, seed=1), torch.float32)
-    run(state, loss=name, iterations=40)
-    assert state.history[-1].val_rmse < before
 
 
 def test_validation_people_and_batch_order_do_not_change_what_is_learnt():
@@ -149,12 +150,16 @@ def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, sto
 
 def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_good_checkpoint(tmp_path):
     path, state, poisoned = tmp_path / "last.safetensors", fresh(), crops(23)
-    with pytest.raises(NonFiniteLossError, match=r"got NaN or infinity in iteration 7; take a smaller train.lr"):
+
+    def train_until_it_breaks():
         for step in train(state, poisoned, crops(9), **SETTINGS):
             if step.iteration == 4:
                 checkpoints.save(path, state, {})
             if step.iteration == 6:
                 poisoned.joints_unit.fill_(math.inf)
+
+    with pytest.raises(NonFiniteLossError, match=r"got NaN or infinity in iteration 7; take a smaller train.lr"):
+        train_until_it_breaks()
     with pytest.raises(NonFiniteLossError):
         checkpoints.save(path, state, {})
     again = fresh()
