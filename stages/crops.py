@@ -19,7 +19,7 @@ def main(people_file: Path, images: Path, crops_folder: Path, rejected_file: Pat
     context = multiprocessing.get_context("spawn")
     with (
         progress_bar("crops", "people") as progress,
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as executor,
+        ProcessPoolExecutor(os.cpu_count(), mp_context=context) as executor,
     ):
         rejected = crops.write_crops(
             people,

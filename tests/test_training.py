@@ -111,6 +111,17 @@ def test_training_learns_where_the_spot_is(optimizer, loss):
     assert state.history[-1].val_rmse < 0.6 * constant
 
 
+def test_bf16_computes_in_16_bits_and_keeps_weights_and_loss_in_32():
+    state = fresh()
+    steps = run(state, dtype=torch.bfloat16)
+    exact = fresh()
+    run(exact)
+    assert {parameter.dtype for parameter in state.model.parameters()} == {torch.float32}
+    assert steps[-1].loss.dtype == torch.float32
+    assert state.history != exact.history
+    assert state.history[-1].val_rmse == pytest.approx(exact.history[-1].val_rmse, rel=0.05)
+
+
 def test_validation_people_and_batch_order_do_not_change_what_is_learnt():
     one, other = fresh(), fresh()
     list(train(one, crops(23), crops(9, seed=1), **SETTINGS))

@@ -1,0 +1,75 @@
+"""What the documents say can be done can be done."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from typer.main import get_command
+
+from posernn import params
+from posernn.cli import app
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+)
+TEXT = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS if document.exists()}
+
+
+def documents():
+    return pytest.mark.parametrize("document", TEXT, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@documents()
+def test_links_lead_somewhere(document):
+    links = re.findall(r"\]\(([^)#\s]+)", TEXT[document])
+    assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
+
+
+@documents()
+def test_make_targets_exist(document):
+    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    used = set(re.findall(r"^make ([a-z]+)", TEXT[document], flags=re.MULTILINE))
+    used |= set(re.findall(r"`make ([a-z]+)", TEXT[document]))
+    assert used <= known
+
+
+@documents()
+def test_experiments_set_parameters_that_exist_to_values_that_are_allowed(document, tmp_path):
+    for line in re.findall(r"^dvc exp run.*", TEXT[document].replace("\\\n", " "), flags=re.MULTILINE):
+        yaml = YAML(typ="safe", pure=True)
+        values = yaml.load((ROOT / "params.yaml").read_text())
+        for key, value in re.findall(r"-S ([\w.]+)=(\S+?)(?=[\s;]|$)", line):
+            section = values
+            *parents, last = key.split(".")
+            for parent in parents:
+                section = section[parent]
+            assert last in section, f"{line}: no {key}"
+            section[last] = yaml.load(value)
+        with (tmp_path / "params.yaml").open("w") as file:
+            YAML().dump(values, file)
+        params.load(tmp_path / "params.yaml")
+
+
+def test_readme_names_every_command_of_posernn():
+    readme = TEXT[ROOT / "README.md"]
+    assert [name for name in get_command(app).commands if f"posernn {name}" not in readme] == []
+
+
+def test_every_dataset_and_stage_is_explained():
+    readme = TEXT[ROOT / "README.md"]
+    stages = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert [stage for stage in stages if f"| `{stage}` |" not in readme] == []
+
+
+def test_no_document_promises_a_figure_that_is_still_to_come():
+    assert [str(path) for path, text in TEXT.items() if re.search(r"@[A-Z]+@|TODO|TBD", text)] == []
