@@ -9,8 +9,8 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 demo: env
 	$(RUN) dvc repro
-	@cat reports/table.md
-	@echo "pictures: $$(echo reports/*.png)"
+	@echo; head -n 13 reports/table.md
+	@echo; echo "The whole report: reports/table.md. Pictures: $$(echo reports/*.png)"
 
 test: env
 	$(RUN) pytest

@@ -103,6 +103,6 @@ def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
         state.losses = list(tensors["losses"].to(device).unbind()) if "losses" in tensors else []
         state.errors = list(tensors["errors"].to(device).unbind()) if "errors" in tensors else []
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{path}: expected a checkpoint of this training, got: {first}; delete it") from error
+        what = str(error).splitlines()[-1].strip()  # PyTorch's first line names the class only
+        raise InputError(f"{path}: expected a checkpoint of this training, got: {what}; delete it") from error
     return about["extra"]

@@ -39,12 +39,18 @@ class Recorder:
         return {name: value._dump() if isinstance(value, Recorder) else value for name, value in values.items()}
 
 
-load = params.load
-params.load = lambda *arguments: Recorder(load(*arguments), [])
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_module(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    if end.code:
-        raise
-print(json.dumps(sorted(read)))
+def main():
+    """Run `python -m MODULE ARGUMENTS...` with every look at a parameter noted."""
+    load = params.load
+    params.load = lambda *arguments: Recorder(load(*arguments), [])
+    sys.argv = sys.argv[1:]
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+    print(json.dumps(sorted(read)))
+
+
+if __name__ == "__main__":  # worker processes of the stage import this file again
+    main()

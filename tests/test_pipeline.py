@@ -210,5 +210,4 @@ def test_every_training_is_a_run_in_mlflow_with_curves_scores_and_pictures(proje
     assert [point.step for point in curve] == [2, 4]
     scores = json.loads((folder / "results/baseline/metrics.json").read_text())
     assert found.data.metrics["pckh_total"] == pytest.approx(scores["pckh_total"])
-    assert any(name.startswith("system/") for name in found.data.metrics)
     assert "samples.png" in {Path(file.path).name for file in client.list_artifacts(found.info.run_id)}
