@@ -31,7 +31,10 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    """Two people of 100 x 100 px pictures, head size 10; all joints annotated, joint j at (10 + j, 20)."""
+    """Two people of 100 x 100 px pictures, head size 10; all joints annotated.
+
+    Joint j is at (10 + j, 20) in a.png and at (10 + j, 50) in b.png.
+    """
     joints = np.stack([10 + np.arange(16), np.full(16, 20)], axis=-1).astype(np.float32)
     table = pa.table(
         {
@@ -48,7 +51,7 @@ def people(tmp_path: Path) -> Path:
             "scale": [0.3, 0.3],
             "head_box_image": schemas.from_numpy(np.zeros((2, 4), np.float32), pa.list_(pa.float32(), 4)),
             "head_size": [10.0, 10.0],
-            "joints_image": schemas.from_numpy(np.stack([joints, joints]), schemas.JOINTS),
+            "joints_image": schemas.from_numpy(np.stack([joints, joints + np.float32([0, 30])]), schemas.JOINTS),
             "annotated": schemas.from_numpy(np.ones((2, 16), bool), schemas.FLAGS),
             "visible": schemas.from_numpy(np.ones((2, 16), bool), schemas.FLAGS),
         },
@@ -69,10 +72,10 @@ def val_list(tmp_path: Path) -> Path:
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     """Rows as in LIST, counted from 1: b.png all right, a.png 6 px (0.6 head sizes) off, but for its head top."""
-    right = np.stack([11 + np.arange(16), np.full(16, 21)], axis=-1).astype(np.float64)
-    wrong = right + np.array([6, 0])
-    wrong[9] = right[9]
-    np.save(tmp_path / "published.npy", np.stack([right, wrong]))
+    first = np.stack([11 + np.arange(16), np.full(16, 21)], axis=-1).astype(np.float64)
+    wrong = first + np.array([6, 0])
+    wrong[9] = first[9]
+    np.save(tmp_path / "published.npy", np.stack([first + np.array([0, 30]), wrong]))
     return tmp_path / "published.npy"
 
 
