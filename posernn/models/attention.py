@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posernn.models.lstm import initialize, inverse_order
-from posernn.models.vgg import make_layers, scaled
+from posernn.models.vgg import make_layers, scaled, start_at_center
 from posernn.skeleton import NUM_JOINTS
 
 
@@ -44,6 +44,7 @@ class AttentionLstm(nn.Module):
         for cell in self.cells:
             initialize(cell)
         self.project = nn.Linear(hidden_size, 2)
+        start_at_center(self.project)
 
     def annotate(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P D"]:
         """Give the annotation vectors: one for each of the P places of the map, row by row."""

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posernn.models.vgg import Features
+from posernn.models.vgg import Features, start_at_center
 from posernn.skeleton import NUM_JOINTS
 
 
@@ -19,6 +19,7 @@ class Cnn(nn.Module):
         super().__init__()
         self.features = Features(crop_size, trunk_width)
         self.project = nn.Linear(self.features.num_features, NUM_JOINTS * 2)
+        start_at_center(self.project)
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 16 2"]:
         """Predict joints from crops.

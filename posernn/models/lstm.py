@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posernn.models.vgg import Features
+from posernn.models.vgg import Features, start_at_center
 from posernn.skeleton import DECODE_ORDERS, NUM_JOINTS
 
 
@@ -57,6 +57,7 @@ class Lstm(nn.Module):
         self.lstm = nn.LSTM(num_features, hidden_size, num_layers=layers, batch_first=True)
         initialize(self.lstm)
         self.project = nn.Linear(hidden_size, 2)
+        start_at_center(self.project)
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 16 2"]:
         """Predict joints from crops.

@@ -48,6 +48,15 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
+def start_at_center(project: nn.Linear) -> None:
+    """Let the layer that gives coordinates start with the crop's centre for every joint and person, or nearly so.
+
+    Source: small normal weights as in Xiao et al. 2018 (SimpleBaselines); see docs/decisions/0009.
+    """
+    nn.init.normal_(project.weight, std=0.001)
+    nn.init.constant_(project.bias, 0.5)
+
+
 def make_layers(width: float, *, last_pool: bool) -> nn.Sequential:
     """Build the convolutions.
 
