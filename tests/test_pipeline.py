@@ -200,7 +200,7 @@ def test_temporary_and_queued_experiments_run_and_are_tracked_in_the_same_place(
 def test_every_training_is_a_run_in_mlflow_with_curves_scores_and_pictures(project):
     folder, _ = project
     runs, client = mlflow_runs(folder)
-    found = next(run for name, run in runs.items() if name.startswith("baseline-cnn-synthetic"))
+    found = runs["baseline-cnn-synthetic"]
     assert found.info.status == "FINISHED"
     assert found.data.params["batch_size"] == "25"
     assert found.data.params["arch"] == "cnn"
