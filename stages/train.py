@@ -1,16 +1,15 @@
 """Train one of the two compared models: crops -> weights and history."""
 
-import csv
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from posernn import checkpoints, dataset, models, params, tracking, training
 from posernn.device import choose_device, choose_dtype
-from posernn.files import replacing, write_json
+from posernn.files import write_csv, write_json
 from posernn.interrupts import deferred
 from posernn.progress import progress_bar
 from stages import run
@@ -67,10 +66,7 @@ def main(name: str, crops: Path, out: Path) -> None:
         follow(steps, data.iterations, f"train {name}", tracked.log, save, train.checkpoint_every)
 
     models.save(out, model, arch, **arguments)
-    with replacing(out / "history.csv") as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [column.name for column in fields(training.HistoryRow)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in state.history)
+    write_csv(out / "history.csv", [asdict(row) for row in state.history])
     write_json(out / "run.json", {"run_id": tracked.run_id})
     checkpoint.unlink(missing_ok=True)
 
