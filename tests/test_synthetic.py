@@ -14,7 +14,7 @@ from posernn.skeleton import NUM_JOINTS, Joint
 from posernn.synthetic import ANNOTATION_FILE, _draw_image, synthesize
 from posernn.synthetic.annotation import HEAD_SHARE, annotate, head_box
 from posernn.synthetic.body import draw_body, pose_body
-from posernn.synthetic.camera import aim
+from posernn.synthetic.camera import Camera, aim
 from posernn.synthetic.clothes import draw_outfit, flat
 from posernn.synthetic.figure import figure
 from posernn.synthetic.limbs import arm_cones
@@ -22,7 +22,7 @@ from posernn.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
 from posernn.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
 from posernn.synthetic.release import _head_rectangle, mat_bytes
 from posernn.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
-from posernn.synthetic.scenes import render_image, to_camera_axes
+from posernn.synthetic.scenes import render_image
 
 NUM_PEOPLE, SEED = 24, 3
 SIZE = (240, 320)  # width, height, px
@@ -66,10 +66,14 @@ def photograph(facing: float = 0.0, angles=(), things=(), **clothes):
     posed = pose_body(body, pose)
     middle = posed.joints.mean(axis=0)
     camera = aim(middle, (SIZE[0] / 2, SIZE[1] / 2), depth=5.0, above=0.0, roll=0.0, focal=500.0, size=SIZE)
-    canvas = Canvas.over(np.full((SIZE[1], SIZE[0], 3), GREY, dtype=np.uint8), camera.focal)
-    for thing in [*figure(body, posed, outfit, 0), *things]:
-        draw(canvas, to_camera_axes(thing, camera), EVEN_LIGHT)
+    canvas = Canvas.over(np.full((SIZE[1], SIZE[0], 3), GREY, dtype=np.uint8))
+    draw(canvas, [*figure(body, posed, outfit, 0), *things], camera, EVEN_LIGHT)
     return canvas, camera, posed, body, outfit
+
+
+def along_the_axes(focal, size):
+    """A camera whose axes are the world's."""
+    return Camera(np.eye(3), np.zeros(3), focal, size, size)
 
 
 def write_down(canvas, camera, posed, body):
@@ -80,11 +84,11 @@ def write_down(canvas, camera, posed, body):
 
 
 def test_a_ball_covers_the_disc_and_the_depth_that_geometry_says():
-    canvas = Canvas.over(np.zeros((101, 101, 3), dtype=np.uint8), 200.0)
+    canvas = Canvas.over(np.zeros((101, 101, 3), dtype=np.uint8))
     centre, radius = np.array([0.0, 0.0, 4.0]), 0.8
     ball = RoundCone(start=centre, end=centre + np.array([0, 1e-4, 0]), start_radius=radius, end_radius=radius, owner=5,
                      front=np.array([0.0, 0.0, 1.0]), paint=flat(np.ones(3)))  # fmt: skip
-    draw(canvas, ball, EVEN_LIGHT)
+    draw(canvas, [ball], along_the_axes(200.0, 101), EVEN_LIGHT)
     assert canvas.depth[50, 50] == pytest.approx(4.0 - radius, abs=1e-3)
     seen_radius = 200 * np.tan(np.arcsin(radius / 4.0))
     assert np.sqrt((canvas.owner == 5).sum() / np.pi) == pytest.approx(seen_radius, rel=0.01)
@@ -96,20 +100,98 @@ def test_a_round_cone_is_the_union_of_the_spheres_between_its_ends(seed):
     rng = np.random.default_rng(seed)
     start, end = rng.uniform(-0.5, 0.5, (2, 3)) + np.array([0, 0, 4])
     radii = rng.uniform(0.05, 0.2, 2)
-    whole, spheres = (Canvas.over(np.zeros((60, 60, 3), dtype=np.uint8), 100.0) for _ in range(2))
+    whole, spheres = (Canvas.over(np.zeros((60, 60, 3), dtype=np.uint8)) for _ in range(2))
     paint, front = flat(np.ones(3)), rng.normal(size=3)
     cone = RoundCone(
         start=start, end=end, start_radius=radii[0], end_radius=radii[1], front=front, paint=paint, owner=1
     )
-    draw(whole, cone, EVEN_LIGHT)
+    camera = along_the_axes(100.0, 60)
+    draw(whole, [cone], camera, EVEN_LIGHT)
     for share in np.linspace(0, 1, 40):
         centre, radius = start + share * (end - start), float(radii[0] + share * (radii[1] - radii[0]))
         ball = replace(cone, start=centre, end=centre + [0, 1e-5, 0], start_radius=radius, end_radius=radius)  # noqa: RUF005
-        draw(spheres, ball, EVEN_LIGHT)
+        draw(spheres, [ball], camera, EVEN_LIGHT)
     differing = (whole.owner != spheres.owner).sum()
     both = (whole.owner == 1) & (spheres.owner == 1)
     assert differing <= 0.03 * both.sum() + 6  # rim pixels between two of the spheres
     assert np.abs(whole.depth[both] - spheres.depth[both]).max() < 0.05
+
+
+def ball_at(x, z, radius, **fields):
+    centre = np.array([x, 0.0, z])
+    fields = {"owner": 1, "front": np.array([0.0, 0.0, 1.0]), "paint": flat(np.ones(3))} | fields
+    return RoundCone(
+        start=centre, end=centre + np.array([0, 1e-4, 0]), start_radius=radius, end_radius=radius, **fields
+    )
+
+
+def drawn(*cones, light=EVEN_LIGHT):
+    """What a camera along the axes with 100 px of focal length sees on 60 x 60 px, on black."""
+    canvas = Canvas.over(np.zeros((60, 60, 3), dtype=np.uint8))
+    draw(canvas, list(cones), along_the_axes(100.0, 60), light)
+    return canvas
+
+
+def test_of_two_things_the_nearer_is_seen_with_its_own_colour_whichever_is_drawn_first():
+    near = ball_at(-0.1, 3.0, 0.3, owner=1, paint=flat(np.array([0.8, 0.0, 0.0])))
+    far = ball_at(0.1, 5.0, 0.8, owner=2, paint=flat(np.array([0.0, 0.0, 0.8])))
+    canvas = drawn(near, far)
+    assert {1, 2} < set(np.unique(canvas.owner))
+    assert canvas.owner[30, 27] == 1
+    assert (canvas.colour[canvas.owner == 1].argmax(axis=1) == 0).all()
+    assert (canvas.colour[canvas.owner == 2].argmax(axis=1) == 2).all()
+    for again in (drawn(far, near), drawn(far)):
+        draw(again, [near], along_the_axes(100.0, 60), EVEN_LIGHT)
+        np.testing.assert_array_equal(again.colour, canvas.colour)
+
+
+@pytest.mark.parametrize("length", [1e-4, 8.0])
+def test_light_falls_off_with_the_cosine_of_its_angle(length):
+    lamp_on_the_right = Light(direction=np.array([1.0, 0.0, 0.0]), lamp=np.ones(3), ambient=np.zeros(3))
+    pillar = ball_at(0.0, 50.0, 10.0, paint=lambda points, share: np.ones_like(points))
+    pillar = replace(pillar, start=pillar.start - [0, length / 2, 0], end=pillar.start + [0, length / 2, 0])
+    canvas = drawn(pillar, light=lamp_on_the_right)
+    columns = np.arange(32, 46)
+    across = (columns - 29.5) / 100 * canvas.depth[30, columns]
+    assert canvas.colour[30, columns, 0] == pytest.approx(255 * across / 10.0, abs=2)  # normal's x = lamp's cosine
+    assert (canvas.colour[30, 10:29] == 0).all()
+
+
+def test_an_open_end_is_cut_off_straight():
+    start, end = np.array([-0.5, 0.0, 4.0]), np.array([0.3, 0.0, 4.0])
+    shirt = RoundCone(start=start, end=end, start_radius=0.2, end_radius=0.2, owner=1, front=np.array([0.0, 0.0, 1.0]),
+                      paint=flat(np.ones(3)))  # fmt: skip
+    last = {open_end: np.flatnonzero((drawn(replace(shirt, open_end=open_end)).owner == 1).any(axis=0)).max()
+            for open_end in (True, False)}  # fmt: skip
+    assert last[True] == pytest.approx(29.5 + 100 * 0.3 / 3.8, abs=1)
+    assert last[False] > last[True] + 3
+
+
+def test_an_end_inside_the_other_leaves_the_larger_ball():
+    big = ball_at(0.2, 4.0, 0.5)
+    swallowed = replace(big, start=big.start - [0.1, 0, 0], start_radius=0.2, end=big.start, end_radius=0.5)
+    one, other = drawn(big), drawn(swallowed)
+    both = (one.owner == 1) & (other.owner == 1)
+    assert (one.owner != other.owner).sum() <= 2 < both.sum()  # of the rim
+    assert np.abs(one.depth[both] - other.depth[both]).max() < 5e-3
+
+
+def test_what_reaches_the_lens_is_not_drawn():
+    assert (drawn(ball_at(0.0, 0.25, 0.05)).owner == 1).any()
+    assert (drawn(ball_at(0.0, 0.19, 0.05)).owner == NOBODY).all()  # nor its rim, which would do
+
+
+def test_paint_is_told_metres_from_the_start_of_the_cone():
+    told = []
+
+    def paint(points, share):
+        told.append(points)
+        return np.ones_like(points)
+
+    drawn(ball_at(0.0, 5.0, 0.5, stretch=(2.0, 1.0), paint=paint))
+    left, _, front = np.abs(told[0]).max(axis=1)
+    assert left == pytest.approx(1.0, abs=0.06)  # a pixel is 5 cm there
+    assert front == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_camera_sees_what_it_is_aimed_at_where_it_was_told_to():
@@ -186,9 +268,9 @@ def test_visible_joints_lie_on_the_person(facing):
 def test_the_left_hand_is_drawn_where_the_left_wrist_is(facing, left_is_on):
     canvas, camera, posed, body, outfit = photograph(facing)
     person = write_down(canvas, camera, posed, body)
-    for cone in arm_cones(body, posed.bones, outfit, 7, "left"):
-        cone = to_camera_axes(cone, camera)
-        draw(canvas, replace(cone, start=cone.start - [0, 0, 0.01], end=cone.end - [0, 0, 0.01]), EVEN_LIGHT)
+    nearer = 0.01 * camera.rotation[2]
+    arm = arm_cones(body, posed.bones, outfit, 7, "left")
+    draw(canvas, [replace(cone, start=cone.start - nearer, end=cone.end - nearer) for cone in arm], camera, EVEN_LIGHT)
     left, right = (np.round(person.joints_image[joint]).astype(int) for joint in (Joint.LEFT_WRIST, Joint.RIGHT_WRIST))
     assert canvas.owner[left[1], left[0]] == 7
     assert canvas.owner[right[1], right[0]] == 0

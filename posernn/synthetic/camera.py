@@ -20,7 +20,7 @@ class Camera:
     width: int  # px
     height: int  # px
 
-    def to_camera(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+    def to_camera(self, points: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 3"]:
         """World points in camera axes; z is the depth."""
         return (points - self.position) @ self.rotation.T
 

@@ -40,7 +40,7 @@ HAIR_SHARES = np.array([0.27, 0.24, 0.17, 0.11, 0.08, 0.04, 0.06, 0.03])
 PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "blotches", "print")
 PATTERN_SHARES = np.array([0.62, 0.07, 0.05, 0.06, 0.02, 0.06, 0.12])
 
-_NOISE_SIZE = 64
+_NOISE_SIZE = 64  # a power of two
 
 
 def _smooth_noise() -> Float[np.ndarray, "S S"]:
@@ -48,10 +48,16 @@ def _smooth_noise() -> Float[np.ndarray, "S S"]:
     noise = np.random.default_rng(0).normal(size=(_NOISE_SIZE, _NOISE_SIZE))
     for axis in (0, 1):
         noise = np.mean([np.roll(noise, shift, axis) for shift in (-2, -1, 0, 1, 2)], axis=0)
-    return np.clip(noise / noise.std() / 2, -1, 1)
+    return np.clip(noise / noise.std() / 2, -1, 1).astype(np.float32)
 
 
 _NOISE = _smooth_noise()
+
+
+def _noise_at(row: Float[np.ndarray, "P"], column: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
+    """The noise at these places, in its cells; it repeats."""
+    last = np.int32(_NOISE_SIZE - 1)
+    return _NOISE[row.astype(np.int32) & last, column.astype(np.int32) & last]
 
 
 def cloth_colour(rng: np.random.Generator) -> Colour:
@@ -75,28 +81,29 @@ class Fabric:
 
     def __call__(self, points: Points) -> Points:
         """Colours at points on a cone (see rendering.Paint)."""
-        left, along, front = points.T
-        row = (left * 150 + front * 90).astype(int) % _NOISE_SIZE
-        noise = _NOISE[row, (along * 110).astype(int) % _NOISE_SIZE]
-        mix = self._second_share(left, along, front, noise)[:, None]
-        return (self.colour * (1 - mix) + self.second * mix) * (1 + self.folds * noise)[:, None]
+        left, along, front = points
+        noise = _noise_at(left * 150 + front * 90, along * 110)
+        colour = self.colour.astype(points.dtype)[:, None]
+        if self.pattern != "plain":
+            mix = self._second_share(left, along, front, noise)
+            colour = colour + (self.second - self.colour).astype(points.dtype)[:, None] * mix
+        return colour * (1 + self.folds * noise)
 
     def _second_share(self, left: np.ndarray, along: np.ndarray, front: np.ndarray, noise: np.ndarray) -> np.ndarray:
         hoop, stripe = along / self.period % 1 < 0.5, left / self.period % 1 < 0.5
         if self.pattern == "hoops":
-            return hoop * 1.0
+            return hoop
         if self.pattern == "stripes":
-            return stripe * 1.0
+            return stripe
         if self.pattern == "checks":
-            return (hoop * 0.5) + (stripe * 0.5)
+            return (hoop + stripe.astype(np.float32)) / 2
         if self.pattern == "dots":
             return np.hypot(along / self.period % 1 - 0.5, left / self.period % 1 - 0.5) < 0.3
         if self.pattern == "blotches":
             return noise > 0.15
-        if self.pattern == "print":  # something on the chest; a little ragged, as letters are
-            inside = (np.abs(left) < 1.2 * self.period) & (np.abs(along - 0.12) < self.period)
-            return inside & (front > 0) & (noise > -0.2)
-        return np.zeros(len(left))
+        # "print": something on the chest; a little ragged, as letters are
+        inside = (np.abs(left) < 1.2 * self.period) & (np.abs(along - 0.12) < self.period)
+        return inside & (front > 0) & (noise > -0.2)
 
 
 def draw_fabric(rng: np.random.Generator) -> Fabric:
@@ -168,8 +175,8 @@ def flat(colour: Colour) -> Paint:
     """One colour all over, a little uneven."""
 
     def paint(points: Points, share: np.ndarray) -> Points:
-        noise = _NOISE[(points[:, 0] * 200).astype(int) % _NOISE_SIZE, (points[:, 1] * 200).astype(int) % _NOISE_SIZE]
-        return colour * (1 + 0.06 * noise)[:, None]
+        noise = _noise_at(points[0] * 200, points[1] * 200)
+        return colour.astype(points.dtype)[:, None] * (1 + 0.06 * noise)
 
     return paint
 
@@ -185,6 +192,6 @@ def until(cut: float, first: Paint, rest: Paint) -> Paint:
         return first
 
     def paint(points: Points, share: np.ndarray) -> Points:
-        return np.where((share < cut)[:, None], first(points, share), rest(points, share))
+        return np.where(share < cut, first(points, share), rest(points, share))
 
     return paint

@@ -60,8 +60,8 @@ def face(skin: Colour, hair: Colour, beard: bool, size: float) -> Paint:
     """Eyes, brows, lips and beard on a head whose axis starts in the jaw; `size`: upper neck to head top, m."""
 
     def paint(points: Points, share: np.ndarray) -> Points:
-        left, up, front = points.T / size
-        colour = flat(skin)(points, share)
+        left, up, front = points / size
+        colour = flat(skin)(points, share).T  # (P, 3)
         forward = front > 0.08
         outward = np.abs(left)
         if beard:
@@ -75,6 +75,6 @@ def face(skin: Colour, hair: Colour, beard: bool, size: float) -> Paint:
         colour[socket] *= 0.8
         colour[forward & (np.hypot(left / 2.6, up + 0.055) < 0.030)] = skin * (0.80, 0.48, 0.48)
         colour[forward & (outward < 0.075) & (np.abs(up + 0.055) < 0.006)] = skin * 0.35
-        return colour
+        return colour.T
 
     return paint

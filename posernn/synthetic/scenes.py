@@ -6,7 +6,7 @@ place) is drawn from the shot's seed, the rest from the image's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -19,7 +19,7 @@ from posernn.synthetic.camera import Camera
 from posernn.synthetic.figure import figure
 from posernn.synthetic.poses import ACTIVITIES
 from posernn.synthetic.props import held_things, loose_things, seat
-from posernn.synthetic.rendering import Canvas, Light, RoundCone, draw
+from posernn.synthetic.rendering import Canvas, Light, draw
 from posernn.synthetic.staging import Actor, cast_actor, frame_first, place
 
 SIZES = ((512, 288), (464, 348), (432, 324), (400, 300), (320, 400))  # width, height, px
@@ -61,23 +61,16 @@ def render_image(plan: ImagePlan, seed: int) -> RenderedImage:
 
     light = _draw_light(camera, style)
     picture = _cast_shadows(background(np.random.default_rng(place_seed), camera), camera, actors, light)
-    canvas = Canvas.over(np.asarray(picture), camera.focal)
+    canvas = Canvas.over(np.asarray(picture))
     things = loose_things(camera, depth, frame)
     for number, actor in enumerate(actors):
         things += figure(actor.body, actor.posed, actor.outfit, number)
         things += held_things(actor.body, actor.posed, frame)
         if ACTIVITIES[actor.pose.activity].seat:
             things += seat(actor.body, actor.posed, frame)
-    for thing in things:
-        draw(canvas, to_camera_axes(thing, camera), light)
+    draw(canvas, things, camera, light)
     people = [annotate(canvas, camera, actor.posed, actor.body, number, frame) for number, actor in enumerate(actors)]
     return RenderedImage(picture=_develop(canvas.colour, style, frame), owner=canvas.owner, people=people)
-
-
-def to_camera_axes(cone: RoundCone, camera: Camera) -> RoundCone:
-    """World axes -> camera axes."""
-    start, end = camera.to_camera(np.stack([cone.start, cone.end]))
-    return replace(cone, start=start, end=end, front=camera.rotation @ cone.front)
 
 
 def _draw_light(camera: Camera, rng: np.random.Generator) -> Light:
