@@ -1,4 +1,4 @@
-"""People -> Parquet shards of crops, in parallel; and back into tables.
+"""People -> Parquet shards of crops, in parallel.
 
 Shards hold people in the order of the release, train before val, whatever the number of processes: the same people and
 images give the same bytes.
@@ -18,9 +18,9 @@ import pyarrow as pa
 from posernn import files, geometry, schemas
 from posernn.cropping import Annotation, Box, Crop, Task, crops_of_images
 from posernn.errors import InputError
-from posernn.progress import Advance
+from posernn.progress import Advance, silent
+from posernn.shards import SPLITS, shard_path
 
-SPLITS = ("train", "val")
 SHARD_BYTES = 10_000_000
 SHARD_PEOPLE = 1000
 """A shard ends at whichever comes first: small enough to hold several in memory, large enough for DVC to count few."""
@@ -43,7 +43,7 @@ def write_crops(
     side: int,
     jpeg_quality: int,
     executor: Executor | None = None,
-    progress: Advance | None = None,
+    progress: Advance = silent,
 ) -> pa.Table:
     """Cut the single-person people of train and val out of their images, into `folder`/SPLIT-NUMBER.parquet.
 
@@ -84,31 +84,14 @@ def write_crops(
                     shard.append((row, crop))
                     size += len(crop.jpeg)
                 if shard and (size >= SHARD_BYTES or len(shard) >= SHARD_PEOPLE or row == table.num_rows - 1):
-                    files.write_table(unfinished / f"{split}-{number:05d}.parquet", _shard_table(table, shard))
+                    files.write_table(shard_path(unfinished, split, number), _shard_table(table, shard))
                     shard, size, number = [], 0, number + 1
                 done += 1
-                if progress:
-                    progress(done, total)
+                progress(done, total)
         if len(rejected) == total:
             why = f"none of {total}, the first because {rejected[0][3]}" if rejected else "none in the table of people"
             raise InputError(f"{images}: expected pictures of single people, got {why}; put the images there")
     return schemas.rejected_table(rejected)
-
-
-def read_crops(folder: Path, split: str, columns: list[str] | None = None) -> pa.Table:
-    """All crops of one split, in the order of the release.
-
-    Args:
-        folder: as `write_crops` leaves it.
-        split: train or val.
-        columns: of `schemas.CROPS`; None: all.
-    Raises:
-        InputError: there are none, or a shard is not as it should be.
-    """
-    shards = sorted(folder.glob(f"{split}-*.parquet"))
-    if not shards:
-        raise InputError(f"{folder}: expected crops of the {split} people, got none; run the crops stage")
-    return pa.concat_tables([files.read_table(shard, schemas.CROPS, columns) for shard in shards])
 
 
 def select(people: pa.Table, split: str) -> pa.Table:

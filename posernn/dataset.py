@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from posernn import schemas
-from posernn.crops import read_crops
 from posernn.progress import Advance, silent
+from posernn.shards import read_crops
 
 DECODED_LIMIT = 8 * 2**30
 """Bytes of pixels that are kept decoded in memory; beyond, crops are decoded again in each epoch."""

@@ -23,15 +23,13 @@ def replacing(path: Path) -> Iterator[Path]:
         InputError: the disk does not take the file (no room, no permission, no such folder).
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with _blaming_the_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}; nothing was left there") from error
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     # Always the same name: what a killed run left is found and removed by the next.
     unfinished = path.with_name(f".{path.name}.partial")
-    try:
+    with _blaming_the_disk(path):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
@@ -53,6 +51,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             os.replace(unfinished, path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _blaming_the_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; nothing was left there") from error
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float
 from PIL import Image
 
 from posernn import evaluation, figures, files, geometry, schemas
 from posernn.cropping import UnusableError, read_image, render
-from posernn.crops import read_crops
 from posernn.errors import InputError
+from posernn.shards import read_crops
 from posernn.skeleton import NUM_JOINTS, Joint
 
 DRAWN_SIDE = 448
@@ -108,14 +107,14 @@ def write(path: Path, people: Sequence[Person], joints_crop: Float[np.ndarray, "
         ]
         files.write_json(path, rows)
         return
-    columns = [
+    table = schemas.predictions_table(
         [person.image for person in people],
         [person.image_index for person in people],
         [person.person_index for person in people],
-        schemas.from_numpy(joints_image.astype(np.float32), schemas.JOINTS),
-        schemas.from_numpy(joints_crop.astype(np.float32), schemas.JOINTS),
-    ]
-    files.write_table(path, pa.table(columns, schema=schemas.PREDICTIONS))
+        joints_image,
+        joints_crop,
+    )
+    files.write_table(path, table)
 
 
 def draw(folder: Path, people: Sequence[Person], joints_crop: Float[np.ndarray, "N 16 2"]) -> None:

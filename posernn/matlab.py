@@ -10,13 +10,13 @@ from jaxtyping import Float
 from scipy.io import loadmat
 
 from posernn.errors import InputError
-from posernn.progress import Advance
+from posernn.progress import Advance, silent
 
 NO_CELL = np.empty((0, 0))
 """What scipy makes of an empty cell; stands for absent fields too."""
 
 
-def read_variable(path: Path, name: str, progress: Advance | None = None) -> Any:
+def read_variable(path: Path, name: str, progress: Advance = silent) -> Any:
     """Read one variable of a .mat file; None if the file holds no such variable.
 
     Args:
@@ -41,15 +41,14 @@ def read_variable(path: Path, name: str, progress: Advance | None = None) -> Any
 class _CountedFile(io.FileIO):
     """A file that tells how much of it was read: scipy itself does not."""
 
-    def __init__(self, path: Path, progress: Advance | None):
+    def __init__(self, path: Path, progress: Advance):
         super().__init__(path)
         self._progress = progress
         self._kilobytes = (path.stat().st_size + 999) // 1000
 
     def readinto(self, buffer):
         count = super().readinto(buffer)
-        if self._progress:
-            self._progress((self.tell() + 999) // 1000, self._kilobytes)
+        self._progress((self.tell() + 999) // 1000, self._kilobytes)
         return count
 
 

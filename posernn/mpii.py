@@ -21,7 +21,7 @@ from posernn import schemas
 from posernn.errors import InputError
 from posernn.matlab import NO_CELL, fields_of, numbers_of, read_variable, text_of
 from posernn.metrics import head_size
-from posernn.progress import Advance
+from posernn.progress import Advance, silent
 from posernn.skeleton import NUM_JOINTS
 
 FIRST_PIXEL = 1.0
@@ -43,7 +43,7 @@ class _Cells(NamedTuple):
     points: dict[str, list[np.ndarray]]  # x, y, id, is_visible, of all rectangles one after another
 
 
-def read_release(path: Path, progress: Advance | None = None) -> np.void:
+def read_release(path: Path, progress: Advance = silent) -> np.void:
     """Read the RELEASE structure of an annotation file.
 
     Args:
@@ -79,7 +79,7 @@ def read_release(path: Path, progress: Advance | None = None) -> np.void:
     return record
 
 
-def parse_release(release: np.void, progress: Advance | None = None) -> tuple[pa.Table, pa.Table]:
+def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Table, pa.Table]:
     """Turn the RELEASE record into tables.
 
     Args:
@@ -142,16 +142,14 @@ def parse_release(release: np.void, progress: Advance | None = None) -> tuple[pa
     return pa.table(columns, schema=schemas.PEOPLE), schemas.rejected_table(rejected)
 
 
-def _collect(
-    release: np.void, names: list[str | None], progress: Advance | None
-) -> tuple[_Cells, list[schemas.Reject]]:
+def _collect(release: np.void, names: list[str | None], progress: Advance) -> tuple[_Cells, list[schemas.Reject]]:
     """Walk over the structure once; the only slow loop, so it does nothing but append."""
     cells = _Cells([], [], [], [], [], [], [], {"x": [], "y": [], "id": [], "is_visible": []})
     rejected: list[schemas.Reject] = []
     annorects = release["annolist"].ravel()["annorect"].tolist()
     alone = release["single_person"].ravel().tolist()
     for index, (name, annorect) in enumerate(zip(names, annorects, strict=True)):
-        if progress and index % 500 == 0:
+        if index % 500 == 0:
             progress(index, len(annorects))
         fields = fields_of(annorect)
         if not fields or annorect.size == 0:
@@ -181,8 +179,7 @@ def _collect(
                     column += points[field].ravel().tolist()
                 else:
                     column += [NO_CELL] * points.size
-    if progress:
-        progress(len(annorects), len(annorects))
+    progress(len(annorects), len(annorects))
     return cells, rejected
 
 

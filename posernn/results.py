@@ -40,25 +40,15 @@ def write_scores(
         What is in metrics.json; percent and px, None for what is not a number.
     """
     scores = evaluation.rounded(evaluation.score(pred_crop, people) | evaluation.diagnose(pred_crop, people, seed))
-    write_table(out / "predictions.parquet", predictions_table(crops, people, pred_crop))
+    keys = pc.struct_field(crops["image"], "path"), crops["image_index"], crops["person_index"]
+    predictions = schemas.predictions_table(*keys, people.to_image(pred_crop), pred_crop)
+    write_table(out / "predictions.parquet", predictions)
     write_json(out / "metrics.json", scores)
     rows = evaluation.per_joint(pred_crop, people, joint_order)
     write_csv(out / "per_joint.csv", [evaluation.rounded(row) for row in rows])
     curve = zip(metrics.THRESHOLDS, 100 * metrics.pckh_curve(people.errors(pred_crop)), strict=True)
     write_csv(out / "pckh_curve.csv", [{"threshold": f"{x:.2f}", "pckh": f"{y:.4f}"} for x, y in curve])
     return scores
-
-
-def predictions_table(crops: pa.Table, people: People, pred_crop: Float[np.ndarray, "N 16 2"]) -> pa.Table:
-    """The rows of predictions.parquet, in the order of the crops."""
-    columns = [
-        pc.struct_field(crops["image"], "path"),
-        crops["image_index"],
-        crops["person_index"],
-        schemas.from_numpy(people.to_image(pred_crop).astype(np.float32), schemas.JOINTS),
-        schemas.from_numpy(pred_crop, schemas.JOINTS),
-    ]
-    return pa.table(columns, schema=schemas.PREDICTIONS)
 
 
 def read_predictions(path: Path, crops: pa.Table) -> Float[np.ndarray, "N 16 2"]:

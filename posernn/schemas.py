@@ -5,9 +5,11 @@ up to version 25 cannot read them back (apache/arrow#35692).
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from posernn.skeleton import NUM_JOINTS
 
@@ -99,6 +101,24 @@ def rejected_table(rejected: Iterable[Reject]) -> pa.Table:
     rows = sorted(rejected, key=lambda row: (row[1], -1 if row[2] is None else row[2], row[3]))
     columns = [pa.array([row[place] for row in rows], field.type) for place, field in enumerate(REJECTED)]
     return pa.table(columns, schema=REJECTED)
+
+
+def predictions_table(
+    images: Any,
+    image_index: Any,
+    person_index: Any,
+    joints_image: Float[np.ndarray, "N 16 2"],
+    joints_crop: Float[np.ndarray, "N 16 2"],
+) -> pa.Table:
+    """Predictions as a table (`PREDICTIONS`).
+
+    Args:
+        images, image_index, person_index: N of each, as lists or Arrow columns; indices count from 0.
+        joints_image: image px, xy.
+        joints_crop: crop px, xy.
+    """
+    joints = (from_numpy(of.astype(np.float32), JOINTS) for of in (joints_image, joints_crop))
+    return pa.table([images, image_index, person_index, *joints], schema=PREDICTIONS)
 
 
 def to_numpy(table: pa.Table, name: str) -> np.ndarray:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from posernn import comparison, evaluation, figures, params, report, results
 from posernn.comparison import MODELS
-from posernn.crops import read_crops
 from posernn.files import read_json
+from posernn.shards import read_crops
 from stages import run
 
 

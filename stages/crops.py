@@ -6,7 +6,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from posernn import crops, files, params, schemas
+from posernn import crops, files, params, schemas, shards
 from posernn.progress import progress_bar
 from stages import run
 
@@ -32,7 +32,7 @@ def main(people_file: Path, images: Path, crops_folder: Path, rejected_file: Pat
         )
     files.write_table(rejected_file, rejected)
     reasons = Counter(rejected["reason"].to_pylist()).most_common()
-    counts = {split: crops.select(people, split).num_rows for split in crops.SPLITS}
+    counts = {split: crops.select(people, split).num_rows for split in shards.SPLITS}
     print(
         f"{sum(counts.values()) - rejected.num_rows} of {sum(counts.values())} people have a crop; {rejected.num_rows} "
         f"rejected, see {rejected_file}" + "".join(f"; {count}: {reason}" for reason, count in reasons[:3])

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from posernn import dataset, evaluation, figures, models, params, prediction, results, tracking
-from posernn.crops import read_crops
 from posernn.device import choose_device
 from posernn.errors import InputError
 from posernn.files import read_json
 from posernn.progress import progress_bar
+from posernn.shards import read_crops
 from stages import run
 
 ATTENTION_PEOPLE = 3

@@ -9,14 +9,12 @@ from posernn import files, mpii, params, splits
 from posernn.progress import progress_bar
 from stages import run
 
-ANNOTATIONS = "mpii_human_pose_v1_u12_1.mat"
 
-
-def main(dataset: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
-    """Turn the annotations of DATASET into tables; a val_list is looked for in SPLITS_FOLDER."""
+def main(annotations: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
+    """Turn ANNOTATIONS (RELEASE .mat) into tables; a val_list is looked for in SPLITS_FOLDER."""
     settings = params.load()
     with progress_bar("reading", "kB") as progress:
-        release = mpii.read_release(dataset / ANNOTATIONS, progress)
+        release = mpii.read_release(annotations, progress)
     with progress_bar("parsing", "images") as progress:
         people, rejected = mpii.parse_release(release, progress)
     if settings.data.val_list is None:

@@ -80,7 +80,7 @@ def follow(
     save_every: int,
 ) -> None:
     """Run the training, show and record how it goes, save it now and then and when somebody stops it."""
-    shown, seen, note, speed = time.monotonic(), None, "", ""
+    shown, seen, errors, speed = time.monotonic(), None, "", ""
     with deferred() as stop_requested, progress_bar(description, "batches") as advance:
         for step in steps:
             if step.row:
@@ -88,15 +88,16 @@ def follow(
                     step.iteration,
                     {key: value for key, value in asdict(step.row).items() if key != "iteration"},
                 )
-                note = f"train RMSE {step.row.train_rmse:.1f} px, val RMSE {step.row.val_rmse:.1f} px"
+                errors = f", train RMSE {step.row.train_rmse:.1f} px, val RMSE {step.row.val_rmse:.1f} px"
             if step.iteration % save_every == 0 or stop_requested():
                 save()
             if stop_requested():
                 raise KeyboardInterrupt
-            if time.monotonic() - shown >= 1 or step.iteration == iterations:
-                if seen is not None:
-                    speed = f"{(step.num_people - seen) / (time.monotonic() - shown):.0f} images/s"
-                advance(step.iteration, iterations, f"loss {step.loss.item():.4g}, {note}, {speed}")
+            elapsed = time.monotonic() - shown
+            if elapsed >= 1 or step.iteration == iterations:
+                if seen is not None and elapsed >= 1:
+                    speed = f", {(step.num_people - seen) / elapsed:.0f} images/s"
+                advance(step.iteration, iterations, f"loss {step.loss.item():.4g}{errors}{speed}")
                 shown, seen = time.monotonic(), step.num_people
 
 

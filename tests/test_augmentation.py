@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from posernn.augmentation import augment
+from posernn.augmentation import LUMA, augment
 from posernn.skeleton import Joint
 
 SIDE = 96
@@ -61,6 +61,50 @@ def test_each_person_gets_an_amount_of_its_own():
     joints, annotated = torch.rand(1, 16, 2).expand(8, 16, 2), torch.ones(8, 16, dtype=torch.bool)
     _, moved, _ = augment(images, joints, annotated, **OFF | {"rotation": 30.0}, random=np.random.default_rng(0))
     assert len(torch.unique(moved[:, 0, 0])) == 8
+
+
+def spans(amounts, low, high):
+    """Whether amounts fill a range and do not leave it."""
+    tolerance = 0.002 * (high - low)
+    within = low - tolerance <= amounts.min() and amounts.max() <= high + tolerance
+    return within and amounts.min() < low + 0.1 * (high - low) and amounts.max() > high - 0.1 * (high - low)
+
+
+def test_sizes_reach_from_so_many_times_smaller_to_so_many_times_larger_and_both_as_often():
+    joints = torch.zeros(400, 16, 2)
+    images, annotated = torch.zeros(400, 3, 4, 4), torch.ones(400, 16, dtype=torch.bool)
+    _, moved, _ = augment(images, joints, annotated, **OFF | {"scale": 0.5}, random=np.random.default_rng(0))
+    center = (4 - 1) / 2 / 4
+    sizes = (center - moved[:, 0, 0]) / center
+    assert spans(sizes, 1 / 1.5, 1.5)
+    assert (sizes > 1).float().mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_angles_reach_so_far_either_way():
+    joints = torch.tensor([0.875, 0.375]).expand(400, 16, 2)  # right of the centre
+    images, annotated = torch.zeros(400, 3, 4, 4), torch.ones(400, 16, dtype=torch.bool)
+    _, moved, _ = augment(images, joints, annotated, **OFF | {"rotation": 40.0}, random=np.random.default_rng(0))
+    x, y = (moved[:, 0] - (4 - 1) / 2 / 4).T
+    assert spans(torch.rad2deg(torch.atan2(y, x)), -40, 40)
+
+
+def test_brightness_contrast_and_saturation_change_by_up_to_that_share():
+    torch.manual_seed(0)
+    images = 90 + 60 * torch.rand(400, 3, 8, 8)
+    joints, annotated = torch.rand(400, 16, 2), torch.ones(400, 16, dtype=torch.bool)
+    changed, _, _ = augment(images, joints, annotated, **OFF | {"color": 0.3}, random=np.random.default_rng(0))
+
+    def measured(pictures):
+        grey = (pictures * torch.tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+        return grey.mean(dim=(1, 2, 3)), grey.flatten(1).std(dim=1), (pictures - grey).flatten(1).norm(dim=1)
+
+    (light, spread, chroma), (old_light, old_spread, old_chroma) = measured(changed), measured(images)
+    brightness = light / old_light
+    contrast = spread / old_spread / brightness
+    saturation = chroma / old_chroma / brightness / contrast
+    assert spans(brightness, 0.7, 1.3)
+    assert spans(contrast, 0.7, 1.3)
+    assert spans(saturation, 0.7, 1.3)
 
 
 def test_color_moves_no_joint_and_stays_within_a_pixels_range():

@@ -18,8 +18,9 @@ from PIL import Image, ImageDraw
 
 from posernn import cropping, geometry, schemas
 from posernn.cropping import Annotation, UnusableError, crops_of_image, read_image, render
-from posernn.crops import read_crops, select, write_crops
+from posernn.crops import select, write_crops
 from posernn.errors import InputError
+from posernn.shards import read_crops
 
 SETTINGS = {"box": "joints", "padding": 20.0, "keep_aspect": False, "side": 96, "jpeg_quality": 92}
 

@@ -47,3 +47,11 @@ def test_joints_that_are_not_annotated_get_no_gradient():
 
 def test_a_batch_without_annotated_joints_costs_nothing():
     assert masked_mean(torch.ones(2, 16), torch.zeros(2, 16, dtype=torch.bool)) == 0
+
+
+def test_what_is_not_annotated_has_no_part_not_even_as_nan():
+    values = torch.tensor([[0.25, torch.nan]], requires_grad=True)
+    loss = masked_mean(values, torch.tensor([[True, False]]))
+    loss.backward()
+    assert loss == 0.25
+    assert values.grad.tolist() == [[1.0, 0.0]]

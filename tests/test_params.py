@@ -25,8 +25,8 @@ def changed(tmp_path):
 
 
 def test_the_projects_own_parameters_are_valid_for_both_data_sets(changed):
-    assert params.load().data.trunk_width == 0.25
-    paper = params.load(changed("dataset: synthetic", "dataset: mpii"))
+    demo, paper = params.load(), params.load(changed("dataset: synthetic", "dataset: mpii"))
+    assert demo.data.trunk_width < paper.data.trunk_width == 1.0
     assert (paper.data.crop_size, paper.data.iterations, paper.data.halve_lr_every) == (224, 10_000, 1_000)
     assert (paper.train.batch_size, paper.train.lr, paper.train.optimizer, paper.train.loss) == (
         25,

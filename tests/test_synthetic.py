@@ -149,7 +149,8 @@ def test_of_two_things_the_nearer_is_seen_with_its_own_colour_whichever_is_drawn
 def test_light_falls_off_with_the_cosine_of_its_angle(length):
     lamp_on_the_right = Light(direction=np.array([1.0, 0.0, 0.0]), lamp=np.ones(3), ambient=np.zeros(3))
     pillar = ball_at(0.0, 50.0, 10.0, paint=lambda points, share: np.ones_like(points))
-    pillar = replace(pillar, start=pillar.start - [0, length / 2, 0], end=pillar.start + [0, length / 2, 0])
+    half = np.array([0.0, length / 2, 0.0])
+    pillar = replace(pillar, start=pillar.start - half, end=pillar.start + half)
     canvas = drawn(pillar, light=lamp_on_the_right)
     columns = np.arange(32, 46)
     across = (columns - 29.5) / 100 * canvas.depth[30, columns]
