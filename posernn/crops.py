@@ -5,18 +5,17 @@ images give the same bytes.
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from posernn import files, geometry, schemas
-from posernn.cropping import Annotation, Box, Crop, Task, crops_of_images
+from posernn import files, geometry, parallel, schemas
+from posernn.cropping import Annotation, Box, Crop, crops_of_images
 from posernn.errors import InputError
 from posernn.progress import Advance, silent
 from posernn.shards import SPLITS, shard_path
@@ -25,8 +24,6 @@ SHARD_BYTES = 10_000_000
 SHARD_PEOPLE = 1000
 """A shard ends at whichever comes first: small enough to hold several in memory, large enough for DVC to count few."""
 IMAGES_PER_TASK = 16
-TASKS_IN_FLIGHT = 32
-"""Handed out ahead of the one that is waited for: bounds the memory, and keeps up to so many cores busy."""
 
 _METADATA = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
 """Lets Hugging Face `datasets` take `image` for a picture."""
@@ -75,9 +72,10 @@ def write_crops(
     with files.replacing_folder(folder) as unfinished:
         for split, table in zip(SPLITS, selected, strict=True):
             names = zip(*(table[key].to_pylist() for key in ("image", "image_index", "person_index")), strict=True)
+            crops = parallel.in_order(cut, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
             shard: list[tuple[int, Crop]] = []
             size = number = 0
-            for row, (name, crop) in enumerate(zip(names, _crops(cut, table, executor), strict=True)):
+            for row, (name, crop) in enumerate(zip(names, crops, strict=True)):
                 if isinstance(crop, str):
                     rejected.append((*name, crop))
                 else:
@@ -99,32 +97,6 @@ def select(people: pa.Table, split: str) -> pa.Table:
     usable = np.array([of == split for of in people["split"].to_pylist()], dtype=bool)
     usable &= schemas.to_numpy(people, "single_person") & schemas.to_numpy(people, "annotated").any(axis=1)
     return people.filter(pa.array(usable)).sort_by([("image_index", "ascending"), ("person_index", "ascending")])
-
-
-def _crops(cut: Callable[[Task], list[Crop | str]], table: pa.Table, executor: Executor | None) -> Iterator[Crop | str]:
-    """What comes of each row, in the order of the rows."""
-    images = iter(_images(table))
-    tasks = iter(lambda: list(islice(images, IMAGES_PER_TASK)), [])
-    if executor is None:
-        for task in tasks:
-            yield from cut(task)
-        return
-    waiting: deque[Future[list[Crop | str]]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(executor.submit(cut, task))
-            if len(waiting) == TASKS_IN_FLIGHT:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except (BrokenExecutor, MemoryError) as error:
-        raise InputError(
-            "crops: expected every process to finish, got one that died, most likely for want of memory; "
-            "close other programs and run the stage again"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _images(table: pa.Table) -> Iterator[tuple[str, list[Annotation]]]:

@@ -22,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk does not take the file (no room, no permission, no such folder).
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Always the same name: what a killed run left is overwritten by the next.
+    partial = path.with_name(f".{path.name}.partial")
     with _blaming_the_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -39,7 +40,6 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk does not take the folder (no room, no permission, no such place).
     """
-    # Always the same name: what a killed run left is found and removed by the next.
     unfinished = path.with_name(f".{path.name}.partial")
     with _blaming_the_disk(path):
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -110,8 +110,8 @@ def markdown(comparison: Comparison, setting: Setting, pictures: Sequence[tuple[
     """
     scores = comparison.scores["model"]
     counts = (
-        f"{scores['num_joints_scored']:,} joints are scored; {scores['num_people_not_scored']:,} people have none"
-        " that is (no head box, or no annotated joint). RMSE is over all annotated joints: the root of the mean"
+        f"{scores['num_joints_scored']:,} joints are scored; {scores['num_people_not_scored']:,} people have no"
+        " joint that is (no head box, or nothing annotated). RMSE is over all annotated joints: the root of the mean"
         " squared Euclidean distance."
     )
     parts = [

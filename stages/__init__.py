@@ -1,5 +1,6 @@
 """One thin command per stage of dvc.yaml: arguments -> library call -> files."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -9,7 +10,8 @@ from posernn.errors import InputError
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run a stage: a wrong input is one line and exit code 1, Ctrl-C is exit code 130."""
+    """Run a stage: a wrong input is one line and exit code 1, Ctrl-C or SIGTERM is exit code 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters send it
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:

@@ -1,12 +1,10 @@
 """people.parquet and the images -> shards of crops, and the people who got none."""
 
-import multiprocessing
-import os
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from posernn import crops, files, params, schemas, shards
+from posernn.parallel import processes
 from posernn.progress import progress_bar
 from stages import run
 
@@ -15,12 +13,7 @@ def main(people_file: Path, images: Path, crops_folder: Path, rejected_file: Pat
     """Cut the people of PEOPLE_FILE out of their IMAGES."""
     settings = params.load()
     people = files.read_table(people_file, schemas.PEOPLE)
-    # spawn: the same on every platform, and safe however many threads Arrow has started.
-    context = multiprocessing.get_context("spawn")
-    with (
-        progress_bar("crops", "people") as progress,
-        ProcessPoolExecutor(os.cpu_count(), mp_context=context) as executor,
-    ):
+    with progress_bar("crops", "people") as progress, processes() as executor:
         rejected = crops.write_crops(
             people,
             images,

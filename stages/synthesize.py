@@ -4,6 +4,7 @@ from pathlib import Path
 
 from posernn import params
 from posernn.errors import InputError
+from posernn.parallel import processes
 from posernn.progress import progress_bar
 from posernn.synthetic import synthesize
 from stages import run
@@ -17,8 +18,10 @@ def main(root: Path) -> None:
         raise InputError(
             f"params.yaml: {settings.dataset}: expected people and seed, got neither; render with dataset: synthetic"
         )
-    with progress_bar("synthesize", "images") as progress:
-        num_images, num_people = synthesize(root, num_people=num_people, seed=seed, progress=progress)
+    with progress_bar("synthesize", "images") as progress, processes() as executor:
+        num_images, num_people = synthesize(
+            root, num_people=num_people, seed=seed, executor=executor, progress=progress
+        )
     print(f"{num_images} images with {num_people} annotated people -> {root}")
 
 

@@ -2,11 +2,9 @@
 
 import io
 import json
-import multiprocessing
 import os
 import struct
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +18,7 @@ from posernn import cropping, geometry, schemas
 from posernn.cropping import Annotation, UnusableError, crops_of_image, read_image, render
 from posernn.crops import select, write_crops
 from posernn.errors import InputError
+from posernn.parallel import processes
 from posernn.shards import read_crops
 
 SETTINGS = {"box": "joints", "padding": 20.0, "keep_aspect": False, "side": 96, "jpeg_quality": 92}
@@ -316,7 +315,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(album, tmp_path, mon
     shuffled = people.take(np.random.default_rng(0).permutation(people.num_rows))
     write_crops(people, images, tmp_path / "none", **SETTINGS)
     for workers, table in ((1, people), (2, shuffled)):
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+        with processes(workers) as executor:
             write_crops(table, images, tmp_path / str(workers), **SETTINGS, executor=executor)
     written = contents(tmp_path / "none")
     assert list(written) == ["train-00000.parquet", "train-00001.parquet", "train-00002.parquet", "val-00000.parquet"]
@@ -430,8 +429,8 @@ def test_a_process_that_dies_is_one_line_and_leaves_nothing(album, tmp_path, mon
     monkeypatch.setattr("posernn.crops.crops_of_images", _die)
     images, people = album
     with (
-        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor,
-        pytest.raises(InputError, match=r"crops: expected every process to finish, got one that died"),
+        processes(1) as executor,
+        pytest.raises(InputError, match=r"expected all of them to finish, got one that died"),
     ):
         write_crops(people, images, tmp_path / "crops", **SETTINGS, executor=executor)
     assert os.listdir(tmp_path) == []

@@ -6,19 +6,14 @@ annotation says what it shows; planning decides what a release holds and release
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from posernn.errors import InputError
-from posernn.files import replacing
+from posernn.files import replacing, replacing_folder
+from posernn.parallel import in_order
 from posernn.progress import Advance, silent
 from posernn.synthetic.annotation import RenderedPerson
 from posernn.synthetic.planning import PlannedImage, plan_release
@@ -27,77 +22,41 @@ from posernn.synthetic.scenes import render_image
 
 ANNOTATION_FILE = "mpii_human_pose_v1_u12_1.mat"
 IMAGE_FOLDER = "images"
+IMAGES_PER_TASK = 4
 
 
 def synthesize(
-    root: Path, *, num_people: int, seed: int, workers: int | None = None, progress: Advance = silent
+    root: Path, *, num_people: int, seed: int, executor: Executor | None = None, progress: Advance = silent
 ) -> tuple[int, int]:
     """Render a release into `root`: `images/*.jpg` and the annotation file, both as MPII's are laid out.
 
-    The same number of people and seed give the same bytes, whatever the number of workers.
+    The same number of people and seed give the same bytes, whatever the number of processes.
 
     Args:
         root: folder to write into; what it held of an earlier release is replaced.
         num_people: annotated people of the train half. Images without joints come on top.
         seed: of everything random.
-        workers: processes; None: one per core; 1: this one.
+        executor: where images are rendered; they write into `root`. None: here, one after another.
         progress: called with the number of images done.
     Returns:
         The numbers of images and of annotated people.
     Raises:
-        InputError: the disk does not take the files.
+        InputError: the disk does not take the files, or a process of the executor died.
     """
     planned, num_videos = plan_release(num_people, seed)
-    partial_folder = root / f".{IMAGE_FOLDER}.{os.getpid()}.partial"
-    try:
-        partial_folder.mkdir(parents=True)
-        draw = partial(_draw_image, folder=partial_folder, seed=seed)
-        images: list[ReleaseImage] = []
-        workers = min(workers or os.cpu_count() or 1, len(planned))
-        for image in _draw_all(planned, draw, workers):
+    images: list[ReleaseImage] = []
+    with replacing_folder(root / IMAGE_FOLDER) as folder:
+        draw = partial(_draw_images, folder=folder, seed=seed)
+        for image in in_order(draw, planned, per_task=IMAGES_PER_TASK, executor=executor):
             images.append(image)
             progress(len(images), len(planned))
-        with replacing(root / ANNOTATION_FILE) as file:
-            file.write_bytes(mat_bytes(images, num_videos, seed))
-        shutil.rmtree(root / IMAGE_FOLDER, ignore_errors=True)
-        partial_folder.rename(root / IMAGE_FOLDER)
-    except OSError as error:
-        raise InputError(
-            f"{root}: cannot be written: {error.strerror or error}; free space or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(partial_folder, ignore_errors=True)
+    with replacing(root / ANNOTATION_FILE) as file:
+        file.write_bytes(mat_bytes(images, num_videos, seed))
     return len(images), sum(sum(image.annotated) for image in images)
 
 
-def _draw_all(
-    planned: list[PlannedImage], draw: Callable[[PlannedImage], ReleaseImage], workers: int
-) -> Iterator[ReleaseImage]:
-    if workers == 1:
-        yield from map(draw, planned)
-        return
-    # "spawn" is safe whatever threads the caller has, and the same on all platforms.
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool,
-    ):
-        yield from pool.map(draw, planned, chunksize=4)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes that start inside keep numpy to one thread: there is a process for each core."""
-    names = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL")]
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))  # numpy reads them when a new process imports it
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _draw_images(planned: list[PlannedImage], folder: Path, seed: int) -> list[ReleaseImage]:
+    return [_draw_image(one, folder, seed) for one in planned]
 
 
 def _draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
