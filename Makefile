@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Stages call `python`: the environment's own has to come first.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test lint ui env requirements clean
+.PHONY: demo test soak lint ui env requirements clean
 
 demo: env
 	$(RUN) dvc repro
@@ -14,6 +14,10 @@ demo: env
 
 test: env
 	$(RUN) pytest
+
+# What `make test` does in minutes, for hours: stages killed fifty times as often.
+soak: env
+	$(RUN) POSERNN_SOAK=50 pytest tests/test_kill.py
 
 lint: env
 	$(RUN) ruff check

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from posernn.errors import InputError
-from posernn.files import read_json, read_table, replacing, write_json, write_table
+from posernn.files import read_json, read_table, replacing, replacing_folder, write_json, write_table
 
 SCHEMA = pa.schema([pa.field("x", pa.int32()), pa.field("y", pa.string())])
 
@@ -30,6 +30,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be written: (Not a directory|File exists); nothing was left there"):
         write_json(tmp_path / "file" / "a.json", 1)
+
+
+def test_a_folder_does_not_keep_what_a_killed_run_left(tmp_path):
+    with replacing_folder(tmp_path / "crops") as unfinished:
+        (unfinished / "kept").touch()
+    unfinished.mkdir()
+    (unfinished / "left").touch()
+    with replacing_folder(tmp_path / "crops") as unfinished:
+        (unfinished / "new").touch()
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["crops", "crops/new"]
 
 
 def test_broken_json_is_one_line(tmp_path):
