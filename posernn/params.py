@@ -1,7 +1,8 @@
 """The only reader of params.yaml: frozen, strict, typed sections."""
 
+import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -16,7 +17,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Dataset(_Section):
@@ -87,6 +88,8 @@ class Lstm(_Section):
     joint_order: Literal["easy_first", "hard_first", "skeleton"]
 
 
+ARCHITECTURES: dict[str, type[BaseModel]] = {"cnn": Cnn, "lstm": Lstm}
+
 Model = Annotated[Cnn | Lstm, Field(discriminator="arch")]
 
 
@@ -131,10 +134,15 @@ def load(path: Path = Path("params.yaml")) -> Params:
         ) from error
     except YAMLError as error:
         raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict) or not isinstance(values.get("dataset"), str):
+    if not isinstance(values, dict):
         raise InputError(f"{path}: expected `dataset:` and sections, got neither; take the project's own as a start")
+    if not isinstance(values.get("dataset"), str):
+        raise InputError(f"{path}: dataset: expected the name of a section, got {values.get('dataset')!r}")
     stages = Params.model_fields.keys() - {"dataset", "data"}
     sections = values.keys() - stages - {"dataset"}
+    for name in sorted(stages - values.keys()):
+        for near in difflib.get_close_matches(name, sections, n=1):
+            raise InputError(f"{path}: {near}: unknown section; did you mean {name}?")
     if values["dataset"] not in sections:
         known = ", ".join(sorted(sections)) or "none"
         raise InputError(
@@ -155,9 +163,29 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
 
 def _explain(path: Path, error: ValidationError, prefix: str = "") -> str:
-    """One line for the first of pydantic's complaints."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in [prefix, *first["loc"]] if part not in ("", "cnn", "lstm"))
+    """One line for the first of pydantic's complaints; an unknown key comes before the one it was meant to be."""
+    errors = error.errors(include_url=False)
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    where = ".".join(str(part) for part in [prefix, *first["loc"]] if part not in ("", *ARCHITECTURES))
+    if first["type"] == "extra_forbidden":
+        section = _section(Dataset if prefix else Params, first["loc"][:-1])
+        return f"{path}: {where}: unknown key; {_instead(str(first['loc'][-1]), section)}"
     message = first["msg"][0].lower() + first["msg"][1:]
     given = "" if first["type"] == "missing" else f", got {first['input']!r}"
     return f"{path}: {where}: {message}{given}"
+
+
+def _section(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The class of a section, found by its path."""
+    for part in map(str, loc):
+        model = ARCHITECTURES[part] if part in ARCHITECTURES else cast(Any, model.model_fields[part].annotation)
+    return model
+
+
+def _instead(key: str, section: type[BaseModel]) -> str:
+    """What may stand where an unknown key stands."""
+    for arch, other in ARCHITECTURES.items():
+        if section in ARCHITECTURES.values() and key in other.model_fields:
+            return f"it belongs to arch: {arch}"
+    near = difflib.get_close_matches(key, section.model_fields, n=1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(section.model_fields)}"
