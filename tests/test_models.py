@@ -11,7 +11,8 @@ from posernn import models
 from posernn.errors import InputError
 from posernn.models.attention import AttentionLstm
 from posernn.models.cnn import Cnn
-from posernn.models.lstm import Lstm
+from posernn.models.lstm import Lstm, initialize
+from posernn.models.vgg import normalize
 from posernn.prediction import attention_maps, predict
 from posernn.skeleton import DECODE_ORDERS
 
@@ -125,11 +126,17 @@ def test_each_step_decodes_its_joint(recurrent):
 
 def test_attention_maps_sum_to_one_and_come_in_the_order_of_the_joints():
     images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    maps = {order: attention_maps(small("lstm_attention", joint_order=order).eval(), images) for order in DECODE_ORDERS}
+    maps = {}
+    for order in DECODE_ORDERS:
+        model = small("lstm_attention", joint_order=order).eval()
+        for layer in (model.score, model.score_hidden):  # so that maps differ from step to step
+            layer.weight.data *= 100
+        maps[order] = attention_maps(model, images)
     assert maps["skeleton"].shape == (3, 16, 4, 4)
     np.testing.assert_allclose(maps["skeleton"].sum(axis=(2, 3)), 1, atol=1e-5)
     assert (maps["skeleton"] >= 0).all()
-    np.testing.assert_allclose(maps["easy_first"][:, list(DECODE_ORDERS["easy_first"])], maps["skeleton"], atol=1e-6)
+    assert np.abs(maps["skeleton"][:, 0] - maps["skeleton"][:, 15]).max() > 1e-3
+    np.testing.assert_allclose(maps["easy_first"][:, list(DECODE_ORDERS["easy_first"])], maps["skeleton"], atol=1e-5)
 
 
 def test_attention_is_a_weighted_mean_of_the_places_it_looks_at():
@@ -138,6 +145,43 @@ def test_attention_is_a_weighted_mean_of_the_places_it_looks_at():
     annotations = torch.randn(2, 1, 64).expand(-1, 16, -1)
     _, maps = model.decode(annotations)
     torch.testing.assert_close(maps, torch.full_like(maps, 1 / 16))
+
+
+def test_with_one_place_to_look_at_attention_is_torchs_stacked_lstm():
+    model = small("lstm_attention").eval()
+    annotations = torch.randn(3, 1, 64)
+    points, _ = model.decode(annotations)
+
+    hidden_size = model.cells[0].hidden_size
+    lstm = nn.LSTM(64, hidden_size, num_layers=len(model.cells), batch_first=True)
+    for layer, cell in enumerate(model.cells):
+        for name, weights in cell.named_parameters():
+            getattr(lstm, f"{name}_l{layer}").data.copy_(weights)
+    hidden = torch.tanh(model.initial_hidden(annotations[:, 0])).unflatten(1, (-1, hidden_size)).transpose(0, 1)
+    cells = model.initial_cell(annotations[:, 0]).unflatten(1, (-1, hidden_size)).transpose(0, 1)
+    outputs, _ = lstm(annotations.expand(-1, 16, -1), (hidden.contiguous(), cells.contiguous()))
+    torch.testing.assert_close(points, model.project(outputs))
+
+
+def test_images_are_normalised_as_torchvisions_weights_expect():
+    from torchvision.transforms.v2.functional import normalize as torchvisions
+
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    expected = torchvisions(images.float() / 255, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    torch.testing.assert_close(normalize(images), expected)
+
+
+def test_recurrent_gates_start_neither_open_nor_shut():
+    lstm = nn.LSTM(400, 20).requires_grad_(False)
+    initialize(lstm)
+    for gate in lstm.weight_ih_l0.chunk(4):
+        limit = (6 / (400 + 20)) ** 0.5  # Glorot & Bengio
+        assert gate.abs().max() <= limit
+        assert gate.std() == pytest.approx(limit / 3**0.5, rel=0.05)
+    for gate in lstm.weight_hh_l0.chunk(4):
+        torch.testing.assert_close(gate @ gate.T, torch.eye(20), atol=1e-5, rtol=0)
+    biases = (lstm.bias_ih_l0 + lstm.bias_hh_l0).unflatten(0, (4, 20))
+    torch.testing.assert_close(biases, torch.tensor([0.0, 1.0, 0.0, 0.0])[:, None].expand(4, 20))
 
 
 def test_no_attention_no_maps():
