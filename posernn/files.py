@@ -17,20 +17,23 @@ from posernn.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it becomes `path`, on any error it is removed.
+    """Give a path of the same name elsewhere; on success it becomes `path`, on any error it is removed.
+
+    It lies in a folder of its own, so that what the library that writes it puts beside it goes with it.
 
     Raises:
         InputError: the disk does not take the file (no room, no permission, no such folder).
     """
-    # Always the same name: what a killed run left is overwritten by the next.
-    partial = path.with_name(f".{path.name}.partial")
+    unfinished = _unfinished(path)
     with _blaming_the_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
         try:
-            yield partial
-            os.replace(partial, path)
+            yield unfinished / path.name
+            os.replace(unfinished / path.name, path)
         finally:
-            partial.unlink(missing_ok=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk does not take the folder (no room, no permission, no such place).
     """
-    unfinished = path.with_name(f".{path.name}.partial")
+    unfinished = _unfinished(path)
     with _blaming_the_disk(path):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -51,6 +54,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             os.replace(unfinished, path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> Path:
+    """A folder beside `path`. Always the same: what a killed run left there is removed by the next."""
+    return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
     python tests/kill_stage.py DEATHS MODULE ARGUMENTS...
 
 DEATHS is a JSON list. A death is one of
-    {"seconds": 0.3}: killed so long after its start,
+    {"seconds": 0.3, "signal": "SIGTERM"}: that signal (without: SIGKILL) so long after its start,
     {"rename": 2, "done": true}: killed just after (false: before) it gives its second file its final name,
     {"bytes": 5000}: killed in the middle of writing, when a file reaches that size.
 Each run is a fork of a process that has imported everything, so that the time goes into the stage and not into imports.
@@ -54,7 +54,8 @@ def run_once(stage, arguments, death):
             os._exit(end.code or 0)
         os._exit(0)
     if "seconds" in death:
-        killer = threading.Timer(death["seconds"], os.kill, (child, signal.SIGKILL))
+        number = signal.Signals[death.get("signal", "SIGKILL")]
+        killer = threading.Timer(death["seconds"], os.kill, (child, number))
         killer.start()
     _, status = os.waitpid(child, 0)
     if "seconds" in death:

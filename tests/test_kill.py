@@ -80,24 +80,49 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.fixture
+def work(reference, tmp_path):
+    """Make a copy of the reference in which one stage has not run yet."""
+
+    def without(stage):
+        shutil.copytree(reference[0], tmp_path / "work")
+        for out in STAGES[stage][1]:
+            path = tmp_path / "work" / out
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return tmp_path / "work"
+
+    return without
+
+
+def require_the_same(folder, reference):
+    assert not [path for path in folder.rglob("*") if "partial" in path.name], "left behind"
+    written, expected = contents(folder), contents(reference)
+    assert sorted(written) == sorted(expected)
+    assert [name for name in written if written[name] != expected[name]] == []
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_was_killed_ends_with_the_same_bytes(reference, stage, tmp_path):
+def test_a_stage_that_was_killed_ends_with_the_same_bytes(reference, work, stage):
     folder, seconds = reference
-    work = tmp_path / "work"
-    shutil.copytree(folder, work)
-    for out in STAGES[stage][1]:
-        path = work / out
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
     rng = random.Random(stage)
     deaths = [{"seconds": seconds[stage] * rng.uniform(0.05, 0.95)} for _ in range(5 * TIMES)]
     deaths += [{"rename": number, "done": done} for number in (1, 2, 3) for done in (False, True)]
     deaths += [{"bytes": int(10 ** rng.uniform(1, 5))} for _ in range(4 * TIMES)]
     rng.shuffle(deaths)
-    ended, _ = run_stage(work, stage, deaths)
+    again = work(stage)
+    ended, _ = run_stage(again, stage, deaths)
 
     assert sum(code != 0 for code in ended) >= len(deaths) / 2, f"hardly disturbed: {ended}"
     assert ended.count(-signal.SIGKILL) >= 5
-    assert not [path for path in work.rglob("*") if "partial" in path.name], "left behind"
-    written, expected = contents(work), contents(folder)
-    assert sorted(written) == sorted(expected)
-    assert [name for name in written if written[name] != expected[name]] == []
+    require_the_same(again, folder)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_is_asked_to_stop_ends_with_130_and_can_go_on(reference, work, stage):
+    folder, seconds = reference
+    again = work(stage)
+    ended, _ = run_stage(
+        again, stage, [{"seconds": 0.4 * seconds[stage], "signal": name} for name in ("SIGINT", "SIGTERM")]
+    )
+    assert ended == [130, 130]
+    require_the_same(again, folder)
