@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from posernn.errors import InputError
-from posernn.files import replacing
+from posernn.files import write_tensors
 from posernn.training import HistoryRow, TrainingState
 
 VERSION = 1
@@ -61,12 +60,7 @@ def save(path: Path, state: TrainingState, extra: dict[str, Any]) -> None:
     if state.losses:
         tensors |= {"losses": torch.stack(state.losses), "errors": torch.stack(state.errors)}
     about = {"iteration": state.iteration, "history": [asdict(row) for row in state.history], "extra": extra}
-    with replacing(path) as partial:
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            partial,
-            metadata={"posernn": json.dumps(about)},
-        )
+    write_tensors(path, tensors, {"posernn": json.dumps(about)})
 
 
 def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:

@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posernn.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -101,6 +104,19 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write one Parquet file. The same table gives the same bytes."""
     with replacing(path) as partial:
         pq.write_table(table, partial, compression="zstd")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], about: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file; `about` is text that goes with the tensors."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replacing(path) as partial:
+        try:
+            plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+            save_file(plain, partial, metadata=dict(about) if about else None)
+        except SafetensorError as error:  # what the disk answered
+            raise OSError(str(error)) from error
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:

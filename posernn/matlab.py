@@ -84,8 +84,9 @@ def _number_of(cell: object) -> float:
 
 
 def text_of(cell: object) -> str | None:
-    """A cell of printable characters in one line; None for anything else, and for no characters at all."""
+    """A cell of printable characters in one line; None for anything else, and where nothing is to be seen."""
     if not isinstance(cell, np.ndarray) or cell.size != 1 or cell.dtype.kind != "U":
         return None
     text = str(cell.item())
-    return text if text and text.isprintable() else None
+    damaged = "\N{REPLACEMENT CHARACTER}" in text  # what scipy makes of bytes that are no characters
+    return text if text.strip() and text.isprintable() and not damaged else None

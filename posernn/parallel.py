@@ -50,14 +50,15 @@ def in_order(
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+    except GeneratorExit:  # nobody wants the rest
+        for future in waiting:
+            future.cancel()
+        raise
     except (BrokenExecutor, MemoryError) as error:
         raise InputError(
             "processes: expected all of them to finish, got one that died, most likely for want of memory; "
             "close other programs and run the stage again"
         ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 @contextmanager
@@ -68,18 +69,29 @@ def processes(count: int | None = None) -> Iterator[Executor]:
 
     Args:
         count: None: one per core.
+    Raises:
+        InputError: the system does not give what they need to talk to each other.
     """
     # "spawn" is safe whatever threads the caller has, and the same on all platforms.
     context = multiprocessing.get_context("spawn")
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(count or os.cpu_count() or 1, context, initializer=_start) as executor,
-    ):
-        yield executor
+    try:
+        executor = ProcessPoolExecutor(count or os.cpu_count() or 1, context, initializer=follow_parent)
+    except OSError as error:
+        raise InputError(f"processes: cannot be started ({error}); see that there is room in /dev/shm") from error
+    others = set(multiprocessing.active_children())
+    with one_thread_each(), executor:
+        try:
+            yield executor
+        except BaseException:
+            # Nobody wants their results any more. A broken executor asks its processes to end and waits for them, which
+            # may be for ever: one that it was just starting was not asked, one that is stopped does not listen.
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            raise
 
 
-def _start() -> None:
-    """Make a new process leave Ctrl-C to its parent, and end when its parent is gone.
+def follow_parent() -> None:
+    """Make this new process leave Ctrl-C to its parent, and end when its parent is gone.
 
     A parent that was killed tells nobody, and a process that waits for tasks would wait for ever.
     """
@@ -95,7 +107,7 @@ def _start() -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Let processes that start inside keep numpy to one thread: there is a process for each core."""
     names = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL")]
     before = {name: os.environ.get(name) for name in names}

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol, runtime_checkable
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -66,6 +66,7 @@ def _line_printer(description: str, unit: str) -> Advance:
             last = now
             rate = (done - first_done) / max(now - start, 1e-9)
             left = f"{(total - done) / rate:.0f} s left" if rate > 0 and done < total else f"{now - start:.0f} s"
-            print(f"{description}: {done}/{total} {unit}, {left}  {note}".rstrip(), file=sys.stderr, flush=True)
+            with suppress(OSError):  # a log on a full disk, a terminal that is gone: no reason to stop the work
+                print(f"{description}: {done}/{total} {unit}, {left}  {note}".rstrip(), file=sys.stderr, flush=True)
 
     return advance

@@ -8,16 +8,39 @@ import typer
 
 from posernn.errors import InputError
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "can't start new thread")
+"""What PyTorch and Python say where they raise a plain RuntimeError: CUDA and MPS, Linux, other systems, threads."""
+
 
 def run(main: Callable[..., None]) -> None:
-    """Run a stage: a wrong input is one line and exit code 1, Ctrl-C or SIGTERM is exit code 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters send it
+    """Run a stage.
+
+    A wrong input, a system that refuses and a full memory are one line and exit code 1; Ctrl-C and SIGTERM, which
+    clusters send, are exit code 130.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _reason(error: Exception) -> str | None:
+    """The line for somebody who can mend it; None for a mistake in the program."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):
+        what = error.strerror or " ".join(str(error).split())
+        return f"{error.filename or 'system'}: {what}; run the stage again when that is mended"
+    no_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    if no_memory or isinstance(error, MemoryError):
+        return "memory: expected enough, got none left; close other programs or take smaller batches, and run it again"
+    return None

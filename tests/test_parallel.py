@@ -1,6 +1,7 @@
 """Processes share work without losing its order, and end with the one that started them."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,7 +40,15 @@ def killed(numbers):
 
 
 def out_of_memory(numbers):
-    raise MemoryError
+    resource.setrlimit(resource.RLIMIT_DATA, (300_000_000, 300_000_000))
+    return list(range(100_000_000))
+
+
+def stopped_or_killed(numbers):
+    if numbers[0] == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_alive(process):
@@ -70,9 +79,10 @@ def test_items_are_taken_as_they_are_needed():
         results.close()
 
 
-@pytest.mark.parametrize("work", [killed, out_of_memory])
+@pytest.mark.timeout(60)  # stdlib would wait for ever for the process that is stopped
+@pytest.mark.parametrize("work", [killed, out_of_memory, stopped_or_killed])
 def test_a_process_that_dies_is_one_line(work):
-    with processes(2) as executor, pytest.raises(InputError, match="got one that died"):
+    with pytest.raises(InputError, match="got one that died"), processes(2) as executor:
         list(in_order(work, range(50), per_task=2, executor=executor))
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from posernn.errors import InputError
-from posernn.files import read_json, replacing, write_json
+from posernn.files import read_json, write_json, write_tensors
 from posernn.models.attention import AttentionLstm
 from posernn.models.cnn import Cnn
 from posernn.models.lstm import Lstm
@@ -30,9 +30,7 @@ def build(name: str, **arguments: Any) -> nn.Module:
 
 def save(folder: Path, model: nn.Module, name: str, **arguments: Any) -> None:
     """Write weights.safetensors, and model.json with all that is needed to build the model again."""
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with replacing(folder / "weights.safetensors") as partial:
-        save_file(weights, partial)
+    write_tensors(folder / "weights.safetensors", model.state_dict())
     write_json(folder / "model.json", {"name": name, **arguments})
 
 
