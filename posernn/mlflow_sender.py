@@ -54,6 +54,10 @@ REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
 """MLflow's answers to a line that it will never take, which is left out. Any other trouble may pass: the line waits."""
 
 
+class _NotMlflowError(Exception):
+    """Somebody answers at MLflow's address who does not know what MLflow is told."""
+
+
 class Synced(NamedTuple):
     """Number of runs whose lines were sent, and of those left to the trainings that are writing them."""
 
@@ -134,7 +138,8 @@ class _Sender:
             else:
                 tags = {RUN_ID_TAG: self.spool.stem}
                 client.create_run(experiment_id, event["time"], tags, run_name=event["name"])
-                self._find(client, experiment_id)
+                if not self._find(client, experiment_id):
+                    raise _NotMlflowError("expected MLflow to have the run that it took, got nothing")
         self.running, self.finished = True, False
         client.log_batch(self._mlflow_id, tags=[RunTag(*item) for item in event["tags"].items()])
         parameters = [Param(*item) for item in event["parameters"].items()]
@@ -208,6 +213,8 @@ def _connect(uri: str, root: Path) -> tuple["MlflowClient", str]:
         client = MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
+            if experiment.name != EXPERIMENT:
+                raise _NotMlflowError(f"expected MLflow's experiment {EXPERIMENT}, got {experiment.name!r}")
             return client, experiment.experiment_id
         # Absolute, so that it is the same wherever a stage runs; a server knows itself where it keeps files.
         artifacts = (root / "mlruns").as_uri() if uri.startswith("sqlite:") else None

@@ -5,6 +5,7 @@
 TROUBLES is a JSON list. A trouble is one of
     {"seconds": 0.3, "signal": "SIGTERM"}: that signal (without: SIGKILL) so long after its start,
     {"rename": 2, "done": true}: killed just after (false: before) it gives its second file its final name,
+    {"checkpoint": 2}: killed just after its second checkpoint,
     {"cut": 5000}: killed in the middle of writing, when a file reaches that size,
     {"room": 5000}: no file gets larger than that, as if the disk were full then,
     {"memory": 100000000}: so many bytes more than at its start, and no more for its processes either,
@@ -27,13 +28,13 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def die_at_rename(number, done):
-    """Let this process kill itself at its `number`-th renaming."""
+def die_at_rename(number, done, folder=""):
+    """Let this process kill itself at its `number`-th renaming, of those into a folder of that name."""
     rename, count = os.replace, 0
 
     def replace(*arguments):
         nonlocal count
-        count += 1
+        count += folder in Path(arguments[1]).parts or not folder
         if count == number and not done:
             os.kill(os.getpid(), signal.SIGKILL)
         rename(*arguments)
@@ -98,6 +99,8 @@ def run_here(stage, arguments, trouble):
     """Run the stage in this process; give its exit code, 99 for a traceback."""
     if "rename" in trouble:
         die_at_rename(trouble["rename"], trouble["done"])
+    if "checkpoint" in trouble:
+        die_at_rename(trouble["checkpoint"], True, "checkpoints")
     limit(trouble)
     sys.argv = [stage.__name__, *arguments]
     code = 0
