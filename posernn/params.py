@@ -25,7 +25,7 @@ class Dataset(_Section):
 
     people: Count | None = None
     seed: Seed | None = None
-    crop_size: Annotated[int, Field(ge=32, multiple_of=32)]
+    crop_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
     trunk_width: Annotated[float, Field(gt=0, le=4)]
     iterations: Count
     halve_lr_every: Count

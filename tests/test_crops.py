@@ -231,6 +231,24 @@ def test_other_kinds_of_pixels_become_rgb(tmp_path, mode):
     assert abs(np.asarray(picture, dtype=float).mean() - grey.mean()) < 3
 
 
+def test_a_palette_and_an_alpha_channel_become_rgb(tmp_path):
+    colours = Image.new("RGB", (8, 8), (200, 30, 90))
+    colours.quantize().save(tmp_path / "palette.png")
+    colours.putalpha(0)
+    colours.save(tmp_path / "clear.png")
+    for name in ("palette.png", "clear.png"):
+        picture = read_image(tmp_path, name)
+        assert picture.mode == "RGB"
+        assert np.abs(np.asarray(picture, dtype=int) - (200, 30, 90)).max() <= 1
+
+
+def test_an_image_of_one_pixel_is_an_image(tmp_path):
+    Image.new("RGB", (1, 1), (200, 30, 90)).save(tmp_path / "a.png")
+    person = Annotation(np.zeros((16, 2)), np.ones(16, dtype=bool), np.zeros(2), 0.01)
+    (crop,) = crops_of_image(tmp_path, "a.png", [person], **SETTINGS)
+    assert np.asarray(Image.open(io.BytesIO(crop.jpeg))).shape == (SETTINGS["side"], SETTINGS["side"], 3)
+
+
 def test_sixteen_bits_are_not_guessed_into_eight(tmp_path):
     Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(UnusableError, match="expected pixels of 8 bits, got I;16"):

@@ -1,5 +1,7 @@
 """Each model: sizes of the paper, shapes, gradients, can learn, looks at one picture at a time."""
 
+import json
+import resource
 from itertools import pairwise
 
 import numpy as np
@@ -235,3 +237,46 @@ def test_a_broken_or_missing_file_is_one_line(tmp_path):
         InputError, match=r"expected a model of posernn, got .*expected one of cnn, lstm, lstm_attention"
     ):
         models.load(tmp_path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crop_size": 10**9},
+        {"crop_size": None},
+        {"crop_size": "64"},
+        {"trunk_width": 1e6},
+        {"trunk_width": 1e300},
+        {"trunk_width": float("nan")},
+        {"trunk_width": -1},
+        {"hidden_size": 10**8},
+        {"hidden_size": 10**18},
+        {"hidden_size": -1},
+        {"layers": 10**9},
+        {"layers": 0},
+        {"layers": "2"},
+        {"joint_order": "alphabetical"},
+        {"joint_order": []},
+        {"name": []},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_dishonest_model_json_is_one_line_and_fills_no_memory(tmp_path, change):
+    arguments = {"crop_size": 32, "trunk_width": 0.0625, "layers": 2, "hidden_size": 8, "joint_order": "easy_first"}
+    models.save(tmp_path, models.build("lstm_attention", **arguments), "lstm_attention", **arguments)
+    (tmp_path / "model.json").write_text(json.dumps({"name": "lstm_attention", **arguments, **change}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        InputError, match=r"(model.json: expected a model of posernn|weights.safetensors: expected the)"
+    ):
+        models.load(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000, "kB"
+
+
+def test_weights_of_another_precision_become_single(tmp_path):
+    arguments = {"crop_size": 32, "trunk_width": 0.0625}
+    model = models.build("cnn", **arguments)
+    models.save(tmp_path, model.half(), "cnn", **arguments)
+    assert {parameter.dtype for parameter in models.load(tmp_path).parameters()} == {torch.float32}
