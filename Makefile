@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Stages call `python`: the environment's own has to come first.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test soak lint ui env requirements clean
+.PHONY: demo test soak lint audit ui env requirements clean
 
 demo: env
 	$(RUN) dvc repro
@@ -44,6 +44,11 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@touch $@
+
+# Known vulnerabilities of what is pinned; asks a database on the internet.
+audit: env
+	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit
+	.venv/audit/bin/pip-audit --disable-pip --no-deps -r requirements.txt
 
 # Pins everything anew, for all platforms and all supported versions of Python. Names no index.
 requirements:

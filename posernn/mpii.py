@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from posernn import schemas
 from posernn.errors import InputError
-from posernn.matlab import NO_CELL, fields_of, numbers_of, read_variable, text_of
+from posernn.matlab import NO_CELL, entries_of, fields_of, first_entry_of, numbers_of, read_variable, text_of
 from posernn.metrics import head_size
 from posernn.progress import Advance, silent
 from posernn.skeleton import NUM_JOINTS
@@ -151,8 +151,8 @@ def _collect(release: np.void, names: list[str | None], progress: Advance) -> tu
     for index, (name, annorect) in enumerate(zip(names, annorects, strict=True)):
         if index % 500 == 0:
             progress(index, len(annorects))
-        fields = fields_of(annorect)
-        if not fields or annorect.size == 0:
+        rectangles = entries_of(annorect)
+        if not rectangles:
             rejected.append((name or "", index, None, "no person is annotated"))
             continue
         if name is None:
@@ -160,18 +160,19 @@ def _collect(release: np.void, names: list[str | None], progress: Advance) -> tu
             continue
         numbers = _rectangle_numbers(alone[index])
         rejected += [
-            (name, index, None, f"single_person names rectangle {number}, the image has {annorect.size}")
+            (name, index, None, f"single_person names rectangle {number}, the image has {len(rectangles)}")
             for number in numbers
-            if not 1 <= number <= annorect.size
+            if not 1 <= number <= len(rectangles)
         ]
-        for person, rectangle in enumerate(annorect.ravel()):
+        for person, rectangle in enumerate(rectangles):
             cells.image_index.append(index)
             cells.person_index.append(person)
             cells.single_person.append(person + FIRST_PIXEL in numbers)
-            cells.scale.append(rectangle["scale"] if "scale" in fields else NO_CELL)
-            cells.center.append(_center_cells(rectangle["objpos"] if "objpos" in fields else NO_CELL))
-            cells.head_box.append([rectangle[side] if side in fields else NO_CELL for side in ("x1", "y1", "x2", "y2")])
-            points = _points(rectangle["annopoints"] if "annopoints" in fields else NO_CELL)
+            cells.scale.append(rectangle.get("scale", NO_CELL))
+            center = first_entry_of(rectangle.get("objpos"))
+            cells.center.append((center.get("x", NO_CELL), center.get("y", NO_CELL)))
+            cells.head_box.append([rectangle.get(side, NO_CELL) for side in ("x1", "y1", "x2", "y2")])
+            points = _points(rectangle.get("annopoints"))
             cells.num_points.append(points.size)
             point_fields = fields_of(points)
             for field, column in cells.points.items():
@@ -183,19 +184,10 @@ def _collect(release: np.void, names: list[str | None], progress: Advance) -> tu
     return cells, rejected
 
 
-def _points(annopoints: np.ndarray) -> np.ndarray:
+def _points(annopoints: object) -> np.ndarray:
     """The array of points inside `annopoints`, in whatever field order; empty where there is none."""
-    if "point" not in fields_of(annopoints) or annopoints.size == 0:
-        return NO_CELL
-    points = annopoints.ravel()[0]["point"]
+    points = first_entry_of(annopoints).get("point", NO_CELL)
     return points if {"x", "y", "id"} <= set(fields_of(points)) else NO_CELL
-
-
-def _center_cells(objpos: np.ndarray) -> Sequence[np.ndarray]:
-    if not {"x", "y"} <= set(fields_of(objpos)) or objpos.size == 0:
-        return NO_CELL, NO_CELL
-    position = objpos.ravel()[0]
-    return position["x"], position["y"]
 
 
 def _rectangle_numbers(cell: object) -> list[int]:
@@ -250,9 +242,7 @@ def _in_range(xy: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
 
 def _name(image: Any) -> str | None:
     """`image.name`; None where there is none that a file could have."""
-    if "name" not in fields_of(image) or image.size == 0:
-        return None
-    return text_of(image.ravel()[0]["name"])
+    return text_of(first_entry_of(image).get("name"))
 
 
 def _image_numbers(annolist: np.ndarray, name: str) -> Float[np.ndarray, "I"]:

@@ -231,6 +231,39 @@ def test_other_kinds_of_pixels_become_rgb(tmp_path, mode):
     assert abs(np.asarray(picture, dtype=float).mean() - grey.mean()) < 3
 
 
+@pytest.mark.parametrize("size", [(804, 600), (801, 603)])
+@pytest.mark.parametrize("step", [1.0, 1.9, 2.0, 3.3, 4.7, 8.3, 11.0])
+def test_a_jpeg_decoded_at_a_share_of_its_size_gives_the_crop_of_the_whole(tmp_path, size, step):
+    joint = np.array([415.3, 297.8])
+    box = np.concatenate([joint - 0.6 * 64 * step, joint + 0.4 * 64 * step])
+    picture = picture_with_dots(size, [joint], 4 * step)
+    person = Annotation(box.reshape(2, 2)[[0, 1] * 8], np.ones(16, dtype=bool), np.full(2, np.nan), np.nan)
+    crops = {}
+    for name in ("whole.png", "shrunk.jpg"):
+        picture.save(tmp_path / name, **({"quality": 100} if name == "shrunk.jpg" else {}))
+        settings = SETTINGS | {"box": "joints", "padding": 0.0, "keep_aspect": False, "side": 64, "jpeg_quality": 95}
+        (crops[name],) = crops_of_image(tmp_path, name, [person], **settings)
+    whole, shrunk = (Image.open(io.BytesIO(crop.jpeg)) for crop in crops.values())
+    np.testing.assert_array_equal(*(crop.crop_to_image for crop in crops.values()))
+    assert np.abs(np.asarray(whole, dtype=float) - np.asarray(shrunk, dtype=float)).mean() < 2
+    expected = geometry.transform(joint[None], geometry.invert(crops["whole.png"].crop_to_image))[0]
+    for crop in (whole, shrunk):
+        np.testing.assert_allclose(centroid(crop, expected, (20, 20)), expected, atol=0.1)
+
+
+def test_a_large_jpeg_is_not_decoded_whole_for_a_small_crop(tmp_path, monkeypatch):
+    Image.new("RGB", (640, 640), (9, 99, 199)).save(tmp_path / "a.jpg")
+    sizes = []
+    decode = cropping._rgb
+    monkeypatch.setattr(cropping, "_rgb", lambda image: sizes.append(image.size) or decode(image))
+    for side, extent in ((32, 300.0), (32, 600.0), (224, 600.0), (320, 600.0)):
+        joints = np.tile([[300.0 - extent / 2, 300.0 - extent / 2], [300.0 + extent / 2, 300.0 + extent / 2]], (8, 1))
+        person = Annotation(joints, np.ones(16, dtype=bool), np.full(2, np.nan), np.nan)
+        settings = SETTINGS | {"box": "joints", "padding": 0.0, "keep_aspect": False, "side": side}
+        assert not isinstance(crops_of_image(tmp_path, "a.jpg", [person], **settings)[0], str)
+    assert sizes == [(80, 80), (40 * 2, 40 * 2), (320, 320), (640, 640)]
+
+
 def test_a_palette_and_an_alpha_channel_become_rgb(tmp_path):
     colours = Image.new("RGB", (8, 8), (200, 30, 90))
     colours.quantize().save(tmp_path / "palette.png")
@@ -383,10 +416,11 @@ def test_everybody_has_a_crop_or_a_reason(album, tmp_path):
 
 def test_each_image_is_decoded_once(album, tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr(cropping, "read_image", lambda folder, name: opened.append(name) or read_image(folder, name))
+    open_image = Image.open
+    monkeypatch.setattr(Image, "open", lambda path, **kwargs: opened.append(path) or open_image(path, **kwargs))
     images, people = album
     write_crops(people, images, tmp_path / "crops", **SETTINGS)
-    assert len(opened) == len(set(opened)) == 41
+    assert len(opened) == len(set(opened)) == 39, "the one that is not there and the one outside are not opened"
 
 
 @pytest.mark.parametrize("box", ["joints", "person"])

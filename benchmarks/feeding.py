@@ -1,0 +1,60 @@
+"""Crops per second from shards to augmented float batches, over decoding the same JPEGs and nothing else; one core."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from timing import in_turns, release, report
+
+from posernn import crops, dataset, evaluation, mpii, shards, splits
+from posernn.augmentation import augment
+from posernn.parallel import processes
+
+BATCH, BATCHES, SIDE = 25, 40, 224
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    root = release()
+    people, _ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
+    people = splits.hold_out_share(people, 0.15, seed=0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "crops"
+        with processes() as executor:
+            settings = {"box": "joints", "padding": 20, "keep_aspect": False, "side": SIDE, "jpeg_quality": 90}
+            crops.write_crops(people, root / "images", folder, executor=executor, **settings)
+        jpegs = evaluation.jpegs_of(shards.read_crops(folder, "train"))
+        who = [dataset.batch_people(len(jpegs), BATCH, iteration, seed=0) for iteration in range(BATCHES)]
+
+        def decode() -> None:
+            for batch in who:
+                for person in batch:
+                    Image.open(io.BytesIO(jpegs[person])).load()
+
+        def feed(loaded: dataset.Crops) -> None:
+            for iteration, batch in enumerate(who):
+                augment(
+                    loaded.images(batch).float(),
+                    loaded.joints_unit[batch],
+                    loaded.annotated[batch],
+                    flip=0.5,
+                    rotation=0.0,
+                    scale=0.0,
+                    color=0.0,
+                    random=np.random.default_rng([0, iteration]),
+                )
+
+        for limit, kept in ((0, "decoded again in each epoch"), (2**40, "decoded in memory")):
+            dataset.DECODED_LIMIT = limit
+            loaded = dataset.load(folder, "train")
+            times = in_turns(decode, lambda loaded=loaded: feed(loaded), rounds=5)
+            rates = sorted(BATCH * BATCHES / seconds for _, seconds in times)
+            note = f"{rates[len(rates) // 2]:.0f} crops/s"
+            report(f"feeding, crops {kept} / decode", [floor / ours for floor, ours in times], ">= 0.8", note=note)
+
+
+if __name__ == "__main__":  # processes import this file again
+    main()

@@ -1,0 +1,85 @@
+"""Images per second of a training with data, logging, validation left out and checkpoints, over a bare loop."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from timing import in_turns, report
+
+from posernn import checkpoints, models, tracking, training
+from posernn.dataset import Crops
+from posernn.models.vgg import normalize
+from stages.train import follow
+
+PEOPLE, BATCH, SIDE, WIDTH = 1000, 25, 64, 0.125
+ITERATIONS, ROUNDS = 300, 7
+os.environ["POSERNN_TRACKING"] = "off"  # tracking.py measures that
+
+
+def crops() -> Crops:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (PEOPLE, SIDE, SIDE, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
+    joints = torch.rand((PEOPLE, 16, 2), generator=generator)
+    return Crops(
+        lambda people: images[torch.from_numpy(people)], joints, torch.ones(PEOPLE, 16, dtype=torch.bool), SIDE
+    )
+
+
+def fresh(arch: str) -> training.TrainingState:
+    torch.manual_seed(0)
+    more = {} if arch == "cnn" else {"layers": 2, "hidden_size": 128, "joint_order": "easy_first"}
+    model = models.build(arch, crop_size=SIDE, trunk_width=WIDTH, **more).to(memory_format=torch.channels_last)
+    return training.TrainingState(model, training.make_optimizer("adam", model, 1e-3))
+
+
+def bare(arch: str, people: Crops) -> None:
+    """One resident batch, and nothing but the step."""
+    state = fresh(arch)
+    state.model.train()
+    images = people.images(torch.arange(BATCH).numpy())
+    joints, annotated = people.joints_unit[:BATCH], people.annotated[:BATCH]
+    for _ in range(ITERATIONS):
+        loss = ((state.model(normalize(images)) - joints).square().sum(dim=-1) * annotated).sum() / annotated.sum()
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        state.optimizer.step()
+
+
+def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
+    state = fresh(arch)
+    steps = training.train(
+        state,
+        people,
+        few,
+        iterations=ITERATIONS,
+        halve_lr_every=ITERATIONS,
+        batch_size=BATCH,
+        lr=1e-3,
+        loss="l2",
+        dtype=torch.float32,
+        seed=0,
+        validate_every=200,
+    )
+    with tracking.start_run("bench", parameters={}, tags={}) as run:
+        follow(steps, ITERATIONS, "", run.log, lambda: checkpoints.save(folder / "checkpoint", state, {}), 200)
+
+
+def main() -> None:
+    people = crops()
+    # Validation is work of its own, which the bare loop has no counterpart of: a single person.
+    few = Crops(people.images, people.joints_unit[:1], people.annotated[:1], SIDE)
+    with tempfile.TemporaryDirectory() as folder:
+        for arch in models.MODELS:
+            times = in_turns(
+                lambda arch=arch: bare(arch, people),
+                lambda arch=arch: ours(arch, people, few, Path(folder)),
+                rounds=ROUNDS,
+            )
+            rates = sorted(ITERATIONS * BATCH / seconds for _, seconds in times)
+            note = f"{rates[len(rates) // 2]:.0f} images/s"
+            report(f"training {arch} / bare loop, images/s", [b / o for b, o in times], ">= 0.97", note=note)
+
+
+if __name__ == "__main__":
+    main()
