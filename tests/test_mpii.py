@@ -185,6 +185,13 @@ def test_damaged_people_are_rejected_with_a_reason(tmp_path, points, reason):
     assert people["person_index"].to_pylist() == [0]
 
 
+@pytest.mark.parametrize("name", ["", "  ", "a\N{REPLACEMENT CHARACTER}b.jpg", "a\nb.jpg"])
+def test_an_image_whose_name_cannot_be_read_is_rejected(tmp_path, name):
+    people, rejected = parse(tmp_path, image(rectangle(point(0, 5, 5)), name=name), image(rectangle(point(0, 5, 5))))
+    assert people["image_index"].to_pylist() == [1]
+    assert rejected.select(["image", "reason"]).to_pylist() == [{"image": "", "reason": "the image has no name"}]
+
+
 def test_single_person_counts_rectangles_from_1(tmp_path):
     people, rejected = parse(tmp_path, image(*[rectangle(point(0, 5, 5)) for _ in range(3)], alone=(2, 4)))
     assert people["single_person"].to_pylist() == [False, True, False]
