@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Stages call `python`: the environment's own has to come first.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test soak lint audit ui env requirements clean
+.PHONY: demo test soak lint bench audit ui env requirements clean
 
 demo: env
 	$(RUN) dvc repro
@@ -44,6 +44,11 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@touch $@
+
+# How close to the machine's limits: minutes each; on a machine that does nothing else, after `make demo`.
+bench: env
+	for name in parse crops processes feeding training tracking evaluate start; do \
+	  $(RUN) PYTHONPATH=. python benchmarks/$$name.py || exit 1; done
 
 # Known vulnerabilities of what is pinned; asks a database on the internet.
 audit: env

@@ -13,7 +13,7 @@ from posernn.models.vgg import normalize
 from stages.train import follow
 
 PEOPLE, BATCH, SIDE, WIDTH = 1000, 25, 64, 0.125
-ITERATIONS, ROUNDS = 300, 7
+ITERATIONS, ROUNDS = 150, 7
 os.environ["POSERNN_TRACKING"] = "off"  # tracking.py measures that
 
 

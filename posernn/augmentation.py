@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from posernn.skeleton import FLIP_ORDER
@@ -12,7 +12,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def augment(
-    images: Float[Tensor, "B 3 S S"],
+    images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"],
     joints_unit: Float[Tensor, "B J 2"],
     annotated: Bool[Tensor, "B J"],
     *,
@@ -21,7 +21,7 @@ def augment(
     scale: float,
     color: float,
     random: np.random.Generator,
-) -> tuple[Float[Tensor, "B 3 S S"], Float[Tensor, "B J 2"], Bool[Tensor, "B J"]]:
+) -> tuple[UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], Float[Tensor, "B J 2"], Bool[Tensor, "B J"]]:
     """Mirror, turn, resize and recolour each crop by an amount of its own. Nothing is done in place.
 
     Args:
@@ -35,7 +35,7 @@ def augment(
         random: where the amounts come from.
 
     Returns:
-        The same three; joints may leave the crop and stay annotated.
+        The same three; joints may leave the crop and stay annotated. Images stay uint8 where they are only mirrored.
     """
     num_people, side = len(images), images.shape[-1]
     mirrored = random.random(num_people) < flip
@@ -43,15 +43,18 @@ def augment(
     size = (1 + scale) ** random.uniform(-1, 1, num_people)
     factors = torch.from_numpy(random.uniform(1 - color, 1 + color, (3, num_people, 1, 1, 1)).astype(np.float32))
     if flip or rotation or scale:
-        warp = torch.from_numpy(_warps(mirrored, angle, size)).to(images)  # (B, 2, 2)
-        images = _warp_images(images, warp)
-        joints_unit = _warp_joints(joints_unit, warp, side)
+        warp = torch.from_numpy(_warps(mirrored, angle, size)).to(joints_unit)  # (B, 2, 2)
         swap = torch.from_numpy(mirrored).to(images.device)[:, None]  # (B, 1)
+        if rotation or scale:
+            images = _warp_images(images.float(), warp)
+        else:  # the same pixels, ten times quicker
+            images = torch.where(swap[..., None, None], images.flip(-1), images)
+        joints_unit = _warp_joints(joints_unit, warp, side)
         order = list(FLIP_ORDER)
         joints_unit = torch.where(swap[..., None], joints_unit[:, order], joints_unit)
         annotated = torch.where(swap, annotated[:, order], annotated)
     if color:
-        images = _recolor(images, factors.to(images.device))
+        images = _recolor(images.float(), factors.to(images.device))
     return images, joints_unit, annotated
 
 

@@ -64,7 +64,7 @@ def decode(jpegs: Sequence[bytes], progress: Advance = silent) -> UInt8[Tensor, 
         with Image.open(io.BytesIO(jpegs[index])) as image:
             if image.size != size:
                 raise ValueError(f"decode: expected crops of {size} px, got {image.size}")
-            images[index] = np.asarray(image.convert("RGB"))
+            images[index] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
         for done, _ in enumerate(pool.map(decode_into, range(len(jpegs))), start=1):

@@ -171,7 +171,7 @@ def train(
         annotated = train_crops.annotated[people].to(device)  # (B, J)
         if flip or rotation or scale or color:
             images, joints_unit, annotated = augment(
-                images.float(),
+                images,
                 joints_unit,
                 annotated,
                 flip=flip,
