@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from posernn import files, mpii, params, splits
-from posernn.confined import read_confined
-from posernn.progress import progress_bar
+from posernn import annotations, files, params, splits
 from stages import run
 
 
-def main(annotations: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
-    """Turn ANNOTATIONS (RELEASE .mat) into tables; a val_list is looked for in SPLITS_FOLDER."""
+def main(annotation_file: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
+    """Turn ANNOTATION_FILE (RELEASE .mat) into tables; a val_list is looked for in SPLITS_FOLDER."""
     settings = params.load()
-    num_images, people, rejected = read_confined(read, annotations)
+    num_images, people, rejected = annotations.read(annotation_file)
     if settings.data.val_list is None:
         people = splits.hold_out_share(people, settings.parse.hold_out, settings.parse.seed)
     else:
@@ -28,14 +26,6 @@ def main(annotations: Path, splits_folder: Path, people_file: Path, rejected_fil
         f"{num_images} images, {people.num_rows} people (apart from others: {counts['train']} train, "
         f"{counts['val']} val); {rejected.num_rows} rejected, see {rejected_file}"
     )
-
-
-def read(annotations: Path) -> tuple[int, pa.Table, pa.Table]:
-    """Number of images, people and rejects."""
-    with progress_bar("reading", "kB") as progress:
-        release = mpii.read_release(annotations, progress)
-    with progress_bar("parsing", "images") as progress:
-        return release["annolist"].size, *mpii.parse_release(release, progress)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from pathlib import Path
 import mat_files
 import numpy as np
 
-from posernn import files, schemas, splits
+from posernn import annotations, files, schemas, splits
 from posernn.confined import read_confined
 from posernn.errors import InputError
-from stages.parse import read
 
 
 def complaints(people, rejected, expected, undamaged):
@@ -79,7 +78,7 @@ def outcome(path, undamaged):
     """How parsing a damaged file ends, in a word, and what is wrong with that."""
     start = time.monotonic()
     try:
-        _, people, rejected = read_confined(read, path, start="fork")
+        _, people, rejected = read_confined(annotations.read_here, path, start="fork")
         word = "table with rejects" if rejected.num_rows > 2 else "table"
         wrong = list(complaints(people, rejected, read_slowly(path.read_bytes()), undamaged))
         splits.hold_out_share(people, 0.5, seed=0)
