@@ -261,7 +261,24 @@ def test_a_large_jpeg_is_not_decoded_whole_for_a_small_crop(tmp_path, monkeypatc
         person = Annotation(joints, np.ones(16, dtype=bool), np.full(2, np.nan), np.nan)
         settings = SETTINGS | {"box": "joints", "padding": 0.0, "keep_aspect": False, "side": side}
         assert not isinstance(crops_of_image(tmp_path, "a.jpg", [person], **settings)[0], str)
-    assert sizes == [(80, 80), (40 * 2, 40 * 2), (320, 320), (640, 640)]
+    assert sizes == [(80, 80), (80, 80), (320, 320), (640, 640)]
+
+    large, small = (
+        Annotation(np.tile([[10.0, 10.0], [10.0 + extent, 10.0 + extent]], (8, 1)), *person[1:])
+        for extent in (600, 150)
+    )
+    crops_of_image(tmp_path, "a.jpg", [large, small], **SETTINGS | settings | {"side": 64})
+    assert sizes[-1] == (320, 320), "the smaller person decides"
+    wide = Annotation(np.tile([[10.0, 10.0], [610.0, 160.0]], (8, 1)), *person[1:])
+    crops_of_image(tmp_path, "a.jpg", [wide], **SETTINGS | settings | {"side": 64})
+    assert sizes[-1] == (320, 320), "the shorter side decides"
+
+
+def test_a_jpeg_narrower_than_a_block_has_its_crop(tmp_path):
+    Image.new("RGB", (5, 400), (200, 30, 90)).save(tmp_path / "a.jpg")
+    person = Annotation(np.zeros((16, 2)), np.ones(16, dtype=bool), np.array([2.0, 200.0]), 2.0)
+    (crop,) = crops_of_image(tmp_path, "a.jpg", [person], **SETTINGS | {"box": "person", "side": 32})
+    assert not isinstance(crop, str), crop
 
 
 def test_a_palette_and_an_alpha_channel_become_rgb(tmp_path):
