@@ -8,17 +8,22 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from posernn.errors import InputError
 
 TASKS_IN_FLIGHT = 32
 """Handed out ahead of the one that is waited for: bounds the memory, and keeps up to so many cores busy."""
+ROOM = 32 << 20
+"""Bytes that a process must be able to get before it starts threads. One that finds none left as it begins is waited
+for for ever, by Python itself."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,23 +76,66 @@ def processes(count: int | None = None) -> Iterator[Executor]:
         count: None: one per core.
     Raises:
         InputError: the system does not give what they need to talk to each other.
+        MemoryError: there is not enough to start them.
     """
+    require_room(ROOM)
     # "spawn" is safe whatever threads the caller has, and the same on all platforms.
     context = multiprocessing.get_context("spawn")
     try:
-        executor = ProcessPoolExecutor(count or os.cpu_count() or 1, context, initializer=follow_parent)
+        executor = _Processes(count or os.cpu_count() or 1, context, initializer=follow_parent)
     except OSError as error:
         raise InputError(f"processes: cannot be started ({error}); see that there is room in /dev/shm") from error
     others = set(multiprocessing.active_children())
-    with one_thread_each(), executor:
+    with one_thread_each(), executor.watched():
         try:
             yield executor
         except BaseException:
             # Nobody wants their results any more. A broken executor asks its processes to end and waits for them, which
             # may be for ever: one that it was just starting was not asked, one that is stopped does not listen.
-            for process in set(multiprocessing.active_children()) - others:
+            started = set(multiprocessing.active_children()) - others
+            for process in started:
                 process.kill()
+            with suppress(RuntimeError):  # its thread was never started
+                executor.shutdown()
+            for process in started:
+                process.join()
             raise
+        executor.shutdown()
+
+
+class _Processes(ProcessPoolExecutor):
+    """Fails what was handed out when its own thread dies, where the standard library's would leave it waiting for ever.
+
+    That thread starts another one as the first work is handed out, which takes more memory than there may be.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._handed_out: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._died = False
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future = super().submit(work, *arguments, **options)
+        self._handed_out.add(future)
+        if self._died:
+            raise BrokenProcessPool("its thread died")
+        return future
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take every thread that dies inside for the executor's own."""
+
+        def died(_: threading.ExceptHookArgs) -> None:
+            self._died = True
+            for future in self._handed_out:
+                if not future.done():
+                    future.set_exception(BrokenProcessPool("its thread died"))
+
+        before, threading.excepthook = threading.excepthook, died
+        try:
+            yield
+        finally:
+            threading.excepthook = before
 
 
 def follow_parent() -> None:
@@ -96,6 +144,7 @@ def follow_parent() -> None:
     A parent that was killed tells nobody, and a process that waits for tasks would wait for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    require_room(ROOM)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -104,6 +153,17 @@ def follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def require_room(size: int) -> None:
+    """Ask for memory and give it back, so that the want of it is an error here and not somewhere in native code.
+
+    Args:
+        size: bytes. They are not touched, which takes no time.
+    Raises:
+        MemoryError: a limit leaves less.
+    """
+    bytearray(size)
 
 
 @contextmanager

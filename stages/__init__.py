@@ -7,9 +7,19 @@ from collections.abc import Callable
 import typer
 
 from posernn.errors import InputError
+from posernn.parallel import require_room
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "can't start new thread")
-"""What PyTorch and Python say where they raise a plain RuntimeError: CUDA and MPS, Linux, other systems, threads."""
+OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, MPS
+    "can't allocate memory",  # PyTorch on Linux
+    "not enough memory",  # PyTorch on other systems
+    "could not create a",  # oneDNN: a primitive, a memory object
+    "can't start new thread",  # Python
+)
+"""What a plain RuntimeError says that is one."""
+
+ROOM = 64 << 20
+"""Bytes that a stage must be able to get. With less, Arrow and its allocator may abort or wait for ever."""
 
 
 def run(main: Callable[..., None]) -> None:
@@ -22,6 +32,7 @@ def run(main: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
+        require_room(ROOM)
         app()
     except KeyboardInterrupt:
         sys.exit(130)

@@ -15,6 +15,7 @@ Prints as JSON in its last line which signal (negative) or exit code ended each 
 seconds of the last.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -65,7 +66,10 @@ def run_once(stage, arguments, trouble):
         os.dup2(writing, 2)
         os.close(reading)
         os.close(writing)
-        os._exit(run_here(stage, arguments, trouble))
+        code = run_here(stage, arguments, trouble)
+        atexit._run_exitfuncs()  # such as that of multiprocessing, which removes its semaphores
+        sys.stderr.flush()
+        os._exit(code)
     os.close(writing)
     killer = None
     if "seconds" in trouble:
@@ -111,7 +115,6 @@ def run_here(stage, arguments, trouble):
     except BaseException:
         traceback.print_exc()
         code = 99
-    sys.stderr.flush()
     return code
 
 

@@ -1,11 +1,15 @@
 """Processes share work without losing its order, and end with the one that started them."""
 
+import multiprocessing
+import multiprocessing.queues
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures.process import _ExecutorManagerThread
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,6 +91,35 @@ def test_a_process_that_dies_is_one_line(work):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("method", ["_start_thread", "put"])
+def test_the_executors_own_thread_that_dies_is_one_line(monkeypatch, method):
+    """What happens where the system gives no further thread; the standard library would wait for ever."""
+
+    def fail(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(multiprocessing.queues.Queue, method, fail)
+    hook = threading.excepthook
+    with pytest.raises(InputError, match=r"processes: .* got one that died"), processes(2) as executor:
+        list(in_order(doubled, range(10), per_task=2, executor=executor))
+    assert threading.excepthook is hook
+
+
+@pytest.mark.timeout(60)
+def test_an_executor_whose_thread_cannot_start_ends(monkeypatch):
+    def fail(self):
+        if isinstance(self, _ExecutorManagerThread):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(RuntimeError, match="new thread"), processes(2) as executor:
+        list(in_order(doubled, range(10), per_task=2, executor=executor))
+    assert not multiprocessing.active_children()
+
+
 def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(STARTS_TWO_PROCESSES)
