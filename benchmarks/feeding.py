@@ -14,7 +14,7 @@ from PIL import Image
 from timing import in_turns, release, report
 
 from posernn import crops, dataset, evaluation, mpii, shards, splits
-from posernn.augmentation import augment
+from posernn.augmentation import augment, draw_amounts
 from posernn.parallel import processes
 
 BATCH, BATCHES, SIDE = 25, 40, 224
@@ -40,16 +40,10 @@ def main() -> None:
 
         def feed(loaded: dataset.Crops) -> None:
             for iteration, batch in enumerate(who):
-                images, *_ = augment(
-                    loaded.images(batch),
-                    loaded.joints_unit[batch],
-                    loaded.annotated[batch],
-                    flip=0.5,
-                    rotation=0.0,
-                    scale=0.0,
-                    color=0.0,
-                    random=np.random.default_rng([0, iteration]),
+                amounts = draw_amounts(
+                    BATCH, flip=0.5, rotation=0.0, scale=0.0, color=0.0, random=np.random.default_rng([0, iteration])
                 )
+                images, *_ = augment(loaded.images(batch), loaded.joints_unit[batch], loaded.annotated[batch], amounts)
                 images.float()
 
         for limit, kept in ((0, "decoded again in each epoch"), (2**40, "decoded in memory")):

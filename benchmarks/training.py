@@ -62,7 +62,7 @@ def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
         validate_every=200,
     )
     with tracking.start_run("bench", parameters={}, tags={}) as run:
-        follow(steps, ITERATIONS, "", run.log, lambda: checkpoints.save(folder / "checkpoint", state, {}), 200)
+        follow(steps, ITERATIONS, run.log, lambda: checkpoints.save(folder / "checkpoint", state, {}), 200)
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Random changes to a batch of crops and its joints: one warp moves both."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -11,50 +13,79 @@ LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness. Source: ITU-R BT.601."""
 
 
+class Amounts(NamedTuple):
+    """By how much each crop of a batch is changed.
+
+    Attributes:
+        mirrored: right and left joints change names, flags too.
+        angle: rad, clockwise.
+        size: factor.
+        color: factors of brightness, contrast and saturation.
+    """
+
+    mirrored: Bool[np.ndarray, "B"]
+    angle: Float[np.ndarray, "B"]
+    size: Float[np.ndarray, "B"]
+    color: Float[np.ndarray, "B 3"]
+
+    def of(self, people: slice) -> "Amounts":
+        """Those of a part of the batch."""
+        return Amounts(*(amounts[people] for amounts in self))
+
+
+def draw_amounts(
+    num_people: int, *, flip: float, rotation: float, scale: float, color: float, random: np.random.Generator
+) -> Amounts:
+    """Draw how each crop of a batch is mirrored, turned, resized and recoloured.
+
+    Args:
+        num_people: B.
+        flip: probability to mirror.
+        rotation: up to so many degrees either way.
+        scale: up to (1 + scale) times larger or smaller.
+        color: brightness, contrast and saturation change by up to this share.
+        random: where the amounts come from.
+    """
+    return Amounts(
+        mirrored=random.random(num_people) < flip,
+        angle=np.deg2rad(random.uniform(-rotation, rotation, num_people)),
+        size=(1 + scale) ** random.uniform(-1, 1, num_people),
+        color=random.uniform(1 - color, 1 + color, (3, num_people)).T,
+    )
+
+
 def augment(
     images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"],
     joints_unit: Float[Tensor, "B J 2"],
     annotated: Bool[Tensor, "B J"],
-    *,
-    flip: float,
-    rotation: float,
-    scale: float,
-    color: float,
-    random: np.random.Generator,
+    amounts: Amounts,
 ) -> tuple[UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], Float[Tensor, "B J 2"], Bool[Tensor, "B J"]]:
-    """Mirror, turn, resize and recolour each crop by an amount of its own. Nothing is done in place.
+    """Mirror, turn, resize and recolour each crop by its own amount. Nothing is done in place.
 
     Args:
         images: (B, 3, S, S), pixels from 0 to 255.
         joints_unit: (B, J, 2) xy.
         annotated: (B, J).
-        flip: probability to mirror; right and left joints change names, flags too.
-        rotation: up to so many degrees either way.
-        scale: up to (1 + scale) times larger or smaller.
-        color: brightness, contrast and saturation change by up to this share.
-        random: where the amounts come from.
+        amounts: of each crop.
 
     Returns:
         The same three; joints may leave the crop and stay annotated. Images stay uint8 where they are only mirrored.
     """
-    num_people, side = len(images), images.shape[-1]
-    mirrored = random.random(num_people) < flip
-    angle = np.deg2rad(random.uniform(-rotation, rotation, num_people))
-    size = (1 + scale) ** random.uniform(-1, 1, num_people)
-    factors = torch.from_numpy(random.uniform(1 - color, 1 + color, (3, num_people, 1, 1, 1)).astype(np.float32))
-    if flip or rotation or scale:
-        warp = torch.from_numpy(_warps(mirrored, angle, size)).to(joints_unit)  # (B, 2, 2)
-        swap = torch.from_numpy(mirrored).to(images.device)[:, None]  # (B, 1)
-        if rotation or scale:
+    warped = bool(amounts.angle.any() or (amounts.size != 1).any())
+    if warped or amounts.mirrored.any():
+        warp = torch.from_numpy(_warps(amounts.mirrored, amounts.angle, amounts.size)).to(joints_unit)  # (B, 2, 2)
+        swap = torch.from_numpy(amounts.mirrored).to(images.device)[:, None]  # (B, 1)
+        if warped:
             images = _warp_images(images.float(), warp)
         else:  # the same pixels, ten times quicker
             images = torch.where(swap[..., None, None], images.flip(-1), images)
-        joints_unit = _warp_joints(joints_unit, warp, side)
+        joints_unit = _warp_joints(joints_unit, warp, images.shape[-1])
         order = list(FLIP_ORDER)
         joints_unit = torch.where(swap[..., None], joints_unit[:, order], joints_unit)
         annotated = torch.where(swap, annotated[:, order], annotated)
-    if color:
-        images = _recolor(images.float(), factors.to(images.device))
+    if (amounts.color != 1).any():
+        factors = torch.from_numpy(amounts.color.T.astype(np.float32)).to(images.device)  # (3, B)
+        images = _recolor(images.float(), factors[..., None, None, None])
     return images, joints_unit, annotated
 
 

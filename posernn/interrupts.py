@@ -1,28 +1,34 @@
 """Ctrl-C and SIGTERM as a question that the work answers when it is whole."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+TWICE_SECONDS = 1.0
+
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Hold back the first Ctrl-C or SIGTERM (clusters send it); a second one interrupts at once.
+    """Hold back the first Ctrl-C or SIGTERM (clusters send it); another, a second or more later, interrupts at once.
+
+    Who stops several processes often tells each of them twice: the terminal does, and the process that started them.
 
     Gives a function that says whether one has come. Works in the main thread only, where signals arrive.
     """
-    asked = False
+    asked: float | None = None
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
+        now = time.monotonic()
+        if asked is not None and now - asked >= TWICE_SECONDS:
             raise KeyboardInterrupt
-        asked = True
+        asked = now if asked is None else asked
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield lambda: asked is not None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Errors of single joints, and the one mean over those that are annotated."""
+"""Errors of single joints, and the one sum over those that are annotated."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,8 +26,8 @@ def smooth_l1(pred: Float[Tensor, "B J 2"], true: Float[Tensor, "B J 2"]) -> Flo
 LOSSES = {"l2": l2, "l1": l1, "smooth_l1": smooth_l1}
 
 
-def masked_mean(values: Float[Tensor, "B J"], mask: Bool[Tensor, "B J"]) -> Float[Tensor, ""]:
-    """Mean over the joints in the mask; 0 where there is none.
+def masked_sum(values: Float[Tensor, "B J"], mask: Bool[Tensor, "B J"]) -> Float[Tensor, ""]:
+    """Sum over the joints in the mask.
 
     What is not in the mask has no part in value or gradient, not even as NaN.
 
@@ -35,5 +35,4 @@ def masked_mean(values: Float[Tensor, "B J"], mask: Bool[Tensor, "B J"]) -> Floa
         values: (B, J).
         mask: (B, J), True where the joint is annotated.
     """
-    kept = torch.where(mask, values, torch.zeros_like(values))
-    return kept.sum() / mask.sum().clamp(min=1)
+    return torch.where(mask, values, torch.zeros_like(values)).sum()

@@ -66,6 +66,7 @@ class Train(_Section):
     loss: Literal["l2", "l1", "smooth_l1"]
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cuda", "mps", "cpu"]
+    processes: Count
     seed: Seed
     validate_every: Count
     checkpoint_every: Count

@@ -13,16 +13,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from posernn.augmentation import augment
+from posernn.augmentation import augment, draw_amounts
 from posernn.dataset import Crops, batch_people
+from posernn.distributed import Group
 from posernn.errors import InputError
-from posernn.losses import LOSSES, masked_mean
+from posernn.losses import LOSSES, masked_sum
 from posernn.models.vgg import normalize
 
 CHECK_EVERY = 50
 """Iterations between two looks at the losses on a GPU, which has to wait for each look."""
 
 VALIDATION_BATCH = 100
+ALONE = Group()
 
 
 class NonFiniteLossError(InputError):
@@ -139,6 +141,7 @@ def train(
     rotation: float = 0.0,
     scale: float = 0.0,
     color: float = 0.0,
+    group: Group = ALONE,
 ) -> Steps:
     """Train from `state.iteration` to `iterations`; between two steps the state may be saved.
 
@@ -147,14 +150,15 @@ def train(
         train_crops: who is trained on.
         val_crops: who is held out.
         iterations: batches in all, those before a resume included.
-        batch_size: people.
+        batch_size: people, those of all processes together.
         lr: learning rate at the start.
         halve_lr_every: batches.
         loss: a name in LOSSES; the mean is over the annotated joints of the batch.
         dtype: of convolutions and products (autocast); weights stay float32.
         seed: of the order of people and of the augmentation.
         validate_every: batches between two history rows.
-        flip, rotation, scale, color: see `augment`.
+        flip, rotation, scale, color: see `draw_amounts`.
+        group: the processes that train together; each calls this with the same arguments and holds the same state.
 
     Yields:
         A Step after each iteration.
@@ -163,48 +167,48 @@ def train(
         NonFiniteLossError: with the iteration; at once on the CPU, after at most CHECK_EVERY iterations elsewhere.
     """
     device = next(state.model.parameters()).device
+    model = group.wrap(state.model)
+    changes = {"flip": flip, "rotation": rotation, "scale": scale, "color": color}
     for iteration in range(state.iteration, iterations):
         rate = lr * 0.5 ** (iteration // halve_lr_every)
-        people = batch_people(len(train_crops), batch_size, iteration, seed)
+        people = batch_people(len(train_crops), batch_size, iteration, seed)[group.share]
         images = train_crops.images(people).to(device, non_blocking=True)  # (B, 3, S, S)
         joints_unit = train_crops.joints_unit[people].to(device)  # (B, J, 2)
         annotated = train_crops.annotated[people].to(device)  # (B, J)
-        if flip or rotation or scale or color:
-            images, joints_unit, annotated = augment(
-                images,
-                joints_unit,
-                annotated,
-                flip=flip,
-                rotation=rotation,
-                scale=scale,
-                color=color,
-                random=np.random.default_rng([seed, iteration, 1]),  # 1: not the order of people
-            )
-        state.model.train()
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
+        if any(changes.values()):
+            random = np.random.default_rng([seed, iteration, 1])  # 1: not the order of people
+            amounts = draw_amounts(batch_size, **changes, random=random).of(group.share)
+            images, joints_unit, annotated = augment(images, joints_unit, annotated, amounts)
+        model.train()
+        for parameters in state.optimizer.param_groups:
+            parameters["lr"] = rate
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            pred_unit = state.model(normalize(images))  # (B, J, 2)
+            pred_unit = model(normalize(images))  # (B, J, 2)
         pred_unit = pred_unit.float()
-        batch_loss = masked_mean(LOSSES[loss](pred_unit, joints_unit), annotated)
+        loss_sum = masked_sum(LOSSES[loss](pred_unit, joints_unit), annotated)
+        squared_error = _squared_error(pred_unit.detach(), joints_unit, annotated, train_crops.crop_size)
+        of_batch = group.sum(torch.cat([loss_sum.detach()[None], squared_error]))  # (3,)
+        num_joints = of_batch[2].clamp(min=1)
         state.optimizer.zero_grad(set_to_none=True)
-        batch_loss.backward()
+        # Gradients become means over the processes: times their number, that is the sum over the batch.
+        (loss_sum / num_joints * group.size).backward()
         state.optimizer.step()
 
+        batch_loss = of_batch[0] / num_joints
         state.iteration = iteration + 1
-        state.losses.append(batch_loss.detach())
-        state.errors.append(_squared_error(pred_unit.detach(), joints_unit, annotated, train_crops.crop_size))
+        state.losses.append(batch_loss)
+        state.errors.append(of_batch[1:])
         done = state.iteration == iterations
         row = None
         if device.type == "cpu" or done or len(state.losses) % CHECK_EVERY == 0:
             state.require_finite_losses()
         if done or state.iteration % validate_every == 0:
             state.require_finite()
-            row = _history_row(state, val_crops, dtype, rate)
+            row = _history_row(state, val_crops, dtype, rate, group)
             state.history.append(row)
             state.losses.clear()
             state.errors.clear()
-        yield Step(state.iteration, state.iteration * batch_size, batch_loss.detach(), row)
+        yield Step(state.iteration, state.iteration * batch_size, batch_loss, row)
 
 
 def _squared_error(
@@ -224,25 +228,27 @@ def _rmse(errors: list[Tensor]) -> float:
     return math.sqrt(squared / max(joints, 1))
 
 
-def _history_row(state: TrainingState, val_crops: Crops, dtype: torch.dtype, lr: float) -> HistoryRow:
+def _history_row(state: TrainingState, val_crops: Crops, dtype: torch.dtype, lr: float, group: Group) -> HistoryRow:
     return HistoryRow(
         iteration=state.iteration,
         loss=torch.stack(state.losses).double().mean().item(),
         train_rmse=_rmse(state.errors),
-        val_rmse=validate(state.model, val_crops, dtype),
+        val_rmse=validate(state.model, val_crops, dtype, group),
         lr=lr,
     )
 
 
 @torch.no_grad()
-def validate(model: nn.Module, crops: Crops, dtype: torch.dtype) -> float:
+def validate(model: nn.Module, crops: Crops, dtype: torch.dtype, group: Group = ALONE) -> float:
     """RMSE of a model on held-out people, crop px; with running averages, as at test time."""
     device = next(model.parameters()).device
     model.eval()
-    errors = []
-    for people in np.array_split(np.arange(len(crops)), math.ceil(len(crops) / VALIDATION_BATCH)):
+    mine = np.arange(len(crops))[group.share]
+    errors = [torch.zeros(2, device=device)]  # there may be more processes than people
+    for start in range(0, len(mine), VALIDATION_BATCH):
+        people = mine[start : start + VALIDATION_BATCH]
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             pred_unit = model(normalize(crops.images(people).to(device)))
         joints_unit, annotated = crops.joints_unit[people].to(device), crops.annotated[people].to(device)
         errors.append(_squared_error(pred_unit.float(), joints_unit, annotated, crops.crop_size))
-    return _rmse(errors)
+    return _rmse([group.sum(torch.stack(errors).double().sum(dim=0))])

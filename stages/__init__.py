@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -23,17 +24,20 @@ ROOM = 64 << 20
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run a stage.
-
-    A wrong input, a system that refuses and a full memory are one line and exit code 1; Ctrl-C and SIGTERM, which
-    clusters send, are exit code 130.
-    """
+    """Run a stage. Clusters send SIGTERM: it is the same as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    try:
+    with one_line():
         require_room(ROOM)
         app()
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn a wrong input, a system that refuses and a full memory into one line and exit code 1, Ctrl-C into 130."""
+    try:
+        yield
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

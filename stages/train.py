@@ -2,68 +2,95 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from posernn import checkpoints, dataset, models, params, tracking, training
+from posernn import checkpoints, dataset, distributed, models, params, tracking, training
 from posernn.device import choose_device, choose_dtype
 from posernn.files import write_csv, write_json
 from posernn.interrupts import deferred
-from posernn.progress import progress_bar
-from stages import run
+from posernn.progress import Advance, progress_bar, silent
+from stages import one_line, run
+
+AGREE_EVERY = 10
+"""Batches between two questions of the processes to each other whether somebody wants them to stop."""
 
 
 def main(name: str, crops: Path, out: Path) -> None:
     """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
     settings = params.load()
+    if settings.train.processes > 1 and not distributed.launched():
+        distributed.launch(settings.train.processes, work, name, crops, out)
+    else:
+        train_one(settings, name, crops, out)
+
+
+def work(name: str, crops: Path, out: Path) -> None:
+    """What each of several processes does."""
+    with one_line():
+        train_one(params.load(), name, crops, out)
+
+
+def train_one(settings: params.Params, name: str, crops: Path, out: Path) -> None:
+    """Train together with the other processes, if there are any; number 0 alone writes and records."""
     train, data = settings.train, settings.data
     arguments = settings.architecture(name).model_dump()
     arch = arguments.pop("arch") + ("_attention" if arguments.pop("attention", False) else "")
     arguments |= {"crop_size": data.crop_size, "trunk_width": data.trunk_width}
     schedule = {"iterations": data.iterations, "halve_lr_every": data.halve_lr_every}
-    all_settings = {"arch": arch} | arguments | schedule | train.model_dump()
+    # How many processes there are is no part of what is trained: a resumed training may have another number.
+    all_settings = {"arch": arch} | arguments | schedule | train.model_dump(exclude={"processes"})
     device = choose_device(train.device)
     dtype = choose_dtype(train.precision, device)
 
-    with progress_bar("decode crops", "people") as advance:
-        train_crops, val_crops = dataset.load(crops, "train", advance), dataset.load(crops, "val", advance)
-    torch.manual_seed(train.seed)
-    # channels_last: the layout in which crops are decoded and convolutions are quickest
-    model = models.build(arch, **arguments).to(device).to(memory_format=torch.channels_last)
-    state = training.TrainingState(model, training.make_optimizer(train.optimizer, model, train.lr))
-    checkpoint = checkpoints.path_for(name, all_settings, crops)
-    extra = checkpoints.restore(checkpoint, state) or {"run_id": None}
-    print(f"train {name}: {arch}, {sum(p.numel() for p in model.parameters()):,} weights, {device}, {dtype}")
-    if state.iteration:
-        print(f"train {name}: going on after iteration {state.iteration} of {data.iterations}")
+    with distributed.join(device) as group:
+        group.require_people(train.batch_size)
+        first = group.rank == 0
+        with progress_bar("decode crops", "people") if first else nullcontext(silent) as advance:
+            train_crops, val_crops = dataset.load(crops, "train", advance), dataset.load(crops, "val", advance)
+        torch.manual_seed(train.seed)
+        # channels_last: the layout in which crops are decoded and convolutions are quickest
+        model = models.build(arch, **arguments).to(device).to(memory_format=torch.channels_last)
+        state = training.TrainingState(model, training.make_optimizer(train.optimizer, model, train.lr))
+        checkpoint = checkpoints.path_for(name, all_settings, crops)
+        extra = checkpoints.restore(checkpoint, state) or {"run_id": None}
+        group.require_same("checkpoint", state.iteration)
+        if first:
+            together = f", {group.size} processes" if group.size > 1 else ""
+            weights = sum(parameter.numel() for parameter in model.parameters())
+            print(f"train {name}: {arch}, {weights:,} weights, {device}, {dtype}{together}")
+            if state.iteration:
+                print(f"train {name}: going on after iteration {state.iteration} of {data.iterations}")
 
-    steps = training.train(
-        state,
-        train_crops,
-        val_crops,
-        iterations=data.iterations,
-        halve_lr_every=data.halve_lr_every,
-        batch_size=train.batch_size,
-        lr=train.lr,
-        loss=train.loss,
-        dtype=dtype,
-        seed=train.seed,
-        validate_every=train.validate_every,
-        **train.augment.model_dump(),
-    )
-    with tracking.start_run(
-        f"{name}-{arch}-{settings.dataset}",
-        parameters=all_settings,
-        tags={"model": name, "arch": arch, "dataset": settings.dataset},
-        run_id=extra["run_id"],
-    ) as tracked:
+        steps = training.train(
+            state,
+            train_crops,
+            val_crops,
+            iterations=data.iterations,
+            halve_lr_every=data.halve_lr_every,
+            batch_size=train.batch_size,
+            lr=train.lr,
+            loss=train.loss,
+            dtype=dtype,
+            seed=train.seed,
+            validate_every=train.validate_every,
+            group=group,
+            **train.augment.model_dump(),
+        )
+        title, tags = f"{name}-{arch}-{settings.dataset}", {"model": name, "arch": arch, "dataset": settings.dataset}
+        if not first:
+            follow(steps, data.iterations, group=group)
+            return
+        with tracking.start_run(title, parameters=all_settings, tags=tags, run_id=extra["run_id"]) as tracked:
 
-        def save() -> None:
-            checkpoints.save(checkpoint, state, {"run_id": tracked.run_id})
+            def save() -> None:
+                checkpoints.save(checkpoint, state, {"run_id": tracked.run_id})
 
-        follow(steps, data.iterations, f"train {name}", tracked.log, save, train.checkpoint_every)
+            with progress_bar(f"train {name}", "batches") as advance:
+                follow(steps, data.iterations, tracked.log, save, train.checkpoint_every, advance, group)
 
     models.save(out, model, arch, **arguments)
     write_csv(out / "history.csv", [asdict(row) for row in state.history])
@@ -74,14 +101,15 @@ def main(name: str, crops: Path, out: Path) -> None:
 def follow(
     steps: training.Steps,
     iterations: int,
-    description: str,
-    log: Callable[[int, dict[str, float]], None],
-    save: Callable[[], None],
-    save_every: int,
+    log: Callable[[int, dict[str, float]], None] = lambda iteration, metrics: None,
+    save: Callable[[], None] = lambda: None,
+    save_every: int = 1,
+    advance: Advance = silent,
+    group: distributed.Group = training.ALONE,
 ) -> None:
     """Run the training, show and record how it goes, save it now and then and when somebody stops it."""
     shown, seen, errors, speed = time.monotonic(), None, "", ""
-    with deferred() as stop_requested, progress_bar(description, "batches") as advance:
+    with deferred() as stop_requested:
         for step in steps:
             if step.row:
                 log(
@@ -89,9 +117,11 @@ def follow(
                     {key: value for key, value in asdict(step.row).items() if key != "iteration"},
                 )
                 errors = f", train RMSE {step.row.train_rmse:.1f} px, val RMSE {step.row.val_rmse:.1f} px"
-            if step.iteration % save_every == 0 or stop_requested():
+            # Several processes have to agree when to stop, which takes a moment.
+            stop = (group.size == 1 or step.iteration % AGREE_EVERY == 0) and group.any(stop_requested())
+            if step.iteration % save_every == 0 or stop:
                 save()
-            if stop_requested():
+            if stop:
                 raise KeyboardInterrupt
             elapsed = time.monotonic() - shown
             if elapsed >= 1 or step.iteration == iterations:

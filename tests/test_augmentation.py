@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from posernn.augmentation import LUMA, augment
+from posernn.augmentation import LUMA, augment, draw_amounts
 from posernn.skeleton import Joint
 
 SIDE = 96
 OFF = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "color": 0.0}
+
+
+def changed_by(images, joints, annotated, *, seed, **changes):
+    amounts = draw_amounts(len(images), **changes, random=np.random.default_rng(seed))
+    return augment(images, joints, annotated, amounts)
 
 
 def dots(joints_crop):
@@ -33,7 +38,7 @@ def test_a_dot_in_the_picture_is_found_where_its_joint_went(change, seed):
     joints = torch.full((1, 16, 2), 0.5)
     joints[0, Joint.RIGHT_WRIST] = torch.from_numpy(where / SIDE)
     annotated = torch.ones(1, 16, dtype=torch.bool)
-    images, moved, _ = augment(dots(where), joints, annotated, **OFF | change, random=np.random.default_rng(seed))
+    images, moved, _ = changed_by(dots(where), joints, annotated, **OFF | change, seed=seed)
     now = Joint.LEFT_WRIST if "flip" in change else Joint.RIGHT_WRIST
     np.testing.assert_allclose(brightest(images), moved[0, now].numpy() * SIDE, atol=0.1)
     assert np.abs(brightest(images) - where).max() > 0.2  # it did move
@@ -42,9 +47,9 @@ def test_a_dot_in_the_picture_is_found_where_its_joint_went(change, seed):
 def test_two_flips_are_none():
     torch.manual_seed(0)
     images, joints, annotated = torch.rand(3, 3, SIDE, SIDE) * 255, torch.rand(3, 16, 2), torch.rand(3, 16) < 0.5
-    once = augment(images, joints, annotated, **OFF | {"flip": 1.0}, random=np.random.default_rng(0))
+    once = changed_by(images, joints, annotated, **OFF | {"flip": 1.0}, seed=0)
     assert not torch.equal(once[2], annotated)  # flags change names too
-    twice = augment(*once, **OFF | {"flip": 1.0}, random=np.random.default_rng(0))
+    twice = changed_by(*once, **OFF | {"flip": 1.0}, seed=0)
     for before, after in zip((images, joints, annotated), twice, strict=True):
         torch.testing.assert_close(after, before, atol=0.01, rtol=0)  # grey levels, of 255
 
@@ -52,14 +57,14 @@ def test_two_flips_are_none():
 def test_a_flip_mirrors_the_picture_exactly():
     image = torch.rand(1, 3, SIDE, SIDE) * 255
     joints, annotated = torch.rand(1, 16, 2), torch.ones(1, 16, dtype=torch.bool)
-    flipped, _, _ = augment(image, joints, annotated, **OFF | {"flip": 1.0}, random=np.random.default_rng(0))
+    flipped, _, _ = changed_by(image, joints, annotated, **OFF | {"flip": 1.0}, seed=0)
     torch.testing.assert_close(flipped, image.flip(3), atol=0.01, rtol=0)  # grey levels, of 255
 
 
 def test_each_person_gets_an_amount_of_its_own():
     images = dots([30.0, 30.0]).expand(8, 3, SIDE, SIDE)
     joints, annotated = torch.rand(1, 16, 2).expand(8, 16, 2), torch.ones(8, 16, dtype=torch.bool)
-    _, moved, _ = augment(images, joints, annotated, **OFF | {"rotation": 30.0}, random=np.random.default_rng(0))
+    _, moved, _ = changed_by(images, joints, annotated, **OFF | {"rotation": 30.0}, seed=0)
     assert len(torch.unique(moved[:, 0, 0])) == 8
 
 
@@ -73,7 +78,7 @@ def spans(amounts, low, high):
 def test_sizes_reach_from_so_many_times_smaller_to_so_many_times_larger_and_both_as_often():
     joints = torch.zeros(400, 16, 2)
     images, annotated = torch.zeros(400, 3, 4, 4), torch.ones(400, 16, dtype=torch.bool)
-    _, moved, _ = augment(images, joints, annotated, **OFF | {"scale": 0.5}, random=np.random.default_rng(0))
+    _, moved, _ = changed_by(images, joints, annotated, **OFF | {"scale": 0.5}, seed=0)
     center = (4 - 1) / 2 / 4
     sizes = (center - moved[:, 0, 0]) / center
     assert spans(sizes, 1 / 1.5, 1.5)
@@ -83,7 +88,7 @@ def test_sizes_reach_from_so_many_times_smaller_to_so_many_times_larger_and_both
 def test_angles_reach_so_far_either_way():
     joints = torch.tensor([0.875, 0.375]).expand(400, 16, 2)  # right of the centre
     images, annotated = torch.zeros(400, 3, 4, 4), torch.ones(400, 16, dtype=torch.bool)
-    _, moved, _ = augment(images, joints, annotated, **OFF | {"rotation": 40.0}, random=np.random.default_rng(0))
+    _, moved, _ = changed_by(images, joints, annotated, **OFF | {"rotation": 40.0}, seed=0)
     x, y = (moved[:, 0] - (4 - 1) / 2 / 4).T
     assert spans(torch.rad2deg(torch.atan2(y, x)), -40, 40)
 
@@ -92,7 +97,7 @@ def test_brightness_contrast_and_saturation_change_by_up_to_that_share():
     torch.manual_seed(0)
     images = 90 + 60 * torch.rand(400, 3, 8, 8)
     joints, annotated = torch.rand(400, 16, 2), torch.ones(400, 16, dtype=torch.bool)
-    changed, _, _ = augment(images, joints, annotated, **OFF | {"color": 0.3}, random=np.random.default_rng(0))
+    changed, _, _ = changed_by(images, joints, annotated, **OFF | {"color": 0.3}, seed=0)
 
     def measured(pictures):
         grey = (pictures * torch.tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
@@ -110,7 +115,7 @@ def test_brightness_contrast_and_saturation_change_by_up_to_that_share():
 def test_color_moves_no_joint_and_stays_within_a_pixels_range():
     images = torch.rand(4, 3, SIDE, SIDE) * 255
     joints, annotated = torch.rand(4, 16, 2), torch.ones(4, 16, dtype=torch.bool)
-    changed, moved, _ = augment(images, joints, annotated, **OFF | {"color": 0.4}, random=np.random.default_rng(0))
+    changed, moved, _ = changed_by(images, joints, annotated, **OFF | {"color": 0.4}, seed=0)
     assert torch.equal(moved, joints)
     assert changed.min() >= 0
     assert changed.max() <= 255
@@ -120,8 +125,23 @@ def test_color_moves_no_joint_and_stays_within_a_pixels_range():
 def test_nothing_asked_nothing_changed_and_nothing_in_place():
     images, joints, annotated = torch.rand(2, 3, SIDE, SIDE), torch.rand(2, 16, 2), torch.ones(2, 16, dtype=torch.bool)
     copies = images.clone(), joints.clone(), annotated.clone()
-    same = augment(images, joints, annotated, **OFF, random=np.random.default_rng(0))
-    augment(images, joints, annotated, flip=1.0, rotation=9.0, scale=0.2, color=0.3, random=np.random.default_rng(0))
+    same = changed_by(images, joints, annotated, **OFF, seed=0)
+    changed_by(images, joints, annotated, flip=1.0, rotation=9.0, scale=0.2, color=0.3, seed=0)
     for given, kept, got in zip((images, joints, annotated), copies, same, strict=True):
         assert torch.equal(given, kept)
         assert torch.equal(got, kept)
+
+
+def test_a_part_of_a_batch_is_changed_as_it_is_in_the_whole():
+    """Several processes share a batch."""
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 256, (7, 3, 32, 32), dtype=np.uint8))
+    joints = torch.from_numpy(random.random((7, 16, 2), dtype=np.float32))
+    annotated = torch.from_numpy(random.random((7, 16)) < 0.8)
+    amounts = draw_amounts(7, flip=0.5, rotation=30.0, scale=0.3, color=0.3, random=random)
+    whole = augment(images, joints, annotated, amounts)
+    part = slice(1, None, 3)
+    for of_part, of_whole in zip(
+        augment(images[part], joints[part], annotated[part], amounts.of(part)), whole, strict=True
+    ):
+        torch.testing.assert_close(of_part, of_whole[part])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from posernn.losses import LOSSES, SMOOTH_L1_KNEE, masked_mean
+from posernn.losses import LOSSES, SMOOTH_L1_KNEE, masked_sum
 
 PRED = torch.tensor([[[0.3, 0.4], [0.52, 0.5]]])  # (1, 2, 2): off by (0.3, 0.4) and by (0.02, 0)
 TRUE = torch.tensor([[[0.0, 0.0], [0.50, 0.5]]])
@@ -33,25 +33,25 @@ def test_gradients_agree_with_those_computed_by_hand(name, by_hand):
     torch.testing.assert_close(pred.grad[0], torch.tensor(by_hand))
 
 
-def test_the_mean_is_over_annotated_joints_only():
+def test_the_sum_is_over_annotated_joints_only():
     values = torch.tensor([[1.0, 100.0], [2.0, 6.0]])
     mask = torch.tensor([[True, False], [True, True]])
-    assert masked_mean(values, mask) == 3.0
+    assert masked_sum(values, mask) == 9.0
 
 
 def test_joints_that_are_not_annotated_get_no_gradient():
     pred = PRED.clone().requires_grad_()
-    masked_mean(LOSSES["l2"](pred, TRUE), torch.tensor([[True, False]])).backward()
+    masked_sum(LOSSES["l2"](pred, TRUE), torch.tensor([[True, False]])).backward()
     torch.testing.assert_close(pred.grad, torch.tensor([[[0.6, 0.8], [0.0, 0.0]]]))
 
 
 def test_a_batch_without_annotated_joints_costs_nothing():
-    assert masked_mean(torch.ones(2, 16), torch.zeros(2, 16, dtype=torch.bool)) == 0
+    assert masked_sum(torch.ones(2, 16), torch.zeros(2, 16, dtype=torch.bool)) == 0
 
 
 def test_what_is_not_annotated_has_no_part_not_even_as_nan():
     values = torch.tensor([[0.25, torch.nan]], requires_grad=True)
-    loss = masked_mean(values, torch.tensor([[True, False]]))
+    loss = masked_sum(values, torch.tensor([[True, False]]))
     loss.backward()
     assert loss == 0.25
     assert values.grad.tolist() == [[1.0, 0.0]]

@@ -100,6 +100,7 @@ WRONG = {
     "crop_size": ["64", 0, 33, -32, 64.0, True],
     "trunk_width": ["wide", 0, -1, 5, NAN, INF],
     "iterations": ["1000", 0, 1.5],
+    "processes": ["all", 0, -1, 1.5, True],
     "halve_lr_every": [0, "never", 2.5],
     "val_list": [7, ["a.csv"]],
     "hold_out": [0, 1, -0.1, "some", NAN],

@@ -1,0 +1,241 @@
+"""One training by several processes, one a GPU, on one machine or several: PyTorch's DistributedDataParallel.
+
+Every process takes its share of every batch, and all of them hold the same weights after it. Sums over the batch, those
+of batch normalisation included, are sums over all processes: how many there are changes results by rounding only.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from posernn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a training; as it stands, one alone.
+
+    Attributes:
+        rank: this process's number, from 0. Number 0 writes and records.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+    control: Any = None
+    """For what processes say to each other about the work, on the CPU, so that nobody waits for a GPU."""
+
+    @property
+    def share(self) -> slice:
+        """Which items of a batch, or of any list, are this process's."""
+        return slice(self.rank, None, self.size)
+
+    def sum(self, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Sum of what each process gives, in place; without gradient."""
+        return _summed(values) if self.size > 1 else values
+
+    def any(self, answer: bool) -> bool:
+        """Whether one of the processes says yes. All have to ask."""
+        if self.size == 1:
+            return answer
+        answers = torch.tensor([answer], dtype=torch.int32)
+        dist.all_reduce(answers, op=dist.ReduceOp.MAX, group=self.control)
+        return bool(answers)
+
+    def require_people(self, batch_size: int) -> None:
+        """Hold a batch to one person for each process.
+
+        Raises:
+            InputError: there are more processes.
+        """
+        if batch_size < self.size:
+            raise InputError(
+                f"train.batch_size: expected a person for each of {self.size} processes, got {batch_size} people; "
+                "take fewer processes"
+            )
+
+    def require_same(self, what: str, value: int) -> None:
+        """Hold all processes to one number.
+
+        Raises:
+            InputError: theirs differ, in all of them.
+        """
+        if self.size > 1:
+            low, high = torch.tensor([value]), torch.tensor([value])
+            dist.all_reduce(low, op=dist.ReduceOp.MIN, group=self.control)
+            dist.all_reduce(high, op=dist.ReduceOp.MAX, group=self.control)
+            if low != high:
+                raise InputError(
+                    f"processes: expected the same {what} in all of them, got {int(low)} to {int(high)}; "
+                    "the project's folder has to be one that all machines share"
+                )
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Give what computes the model's predictions in training; gradients of its weights are means over processes.
+
+        Args:
+            model: on its device; its batch normalisations are replaced, its parameters stay the same objects.
+        """
+        if self.size == 1:
+            return model
+        if next(model.parameters()).device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        else:
+            _synchronize(model)
+        return nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+def launched() -> bool:
+    """Whether this is a process of torchrun or of `launch`."""
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[Group]:
+    """Meet the other processes, if torchrun or `launch` started this one; else be alone.
+
+    Args:
+        device: of the arithmetic; CUDA processes take one GPU each.
+    """
+    if not launched():
+        yield Group()
+        return
+    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if device.type == "cuda":
+        if local_size > torch.cuda.device_count():
+            raise InputError(
+                f"processes: expected at most one per GPU, got {local_size} for {torch.cuda.device_count()}; "
+                "lower train.processes"
+            )
+        torch.cuda.set_device(local_rank)
+    else:
+        torch.set_num_threads(max((os.cpu_count() or 1) // local_size, 1))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Group(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+    finally:
+        dist.destroy_process_group()
+
+
+def launch(processes: int, work: Callable[..., None], *arguments: object) -> None:
+    """Start processes on this machine that call `work`, and wait for them. What they print is that of number 0.
+
+    Args:
+        processes: how many.
+        work: can be pickled; ends its process with an exit code above 0, and a last line on stderr, when it fails.
+        arguments: of `work`; can be pickled.
+    Raises:
+        InputError: one failed and number 0 did not say why; with what it said.
+        SystemExit: number 0 failed.
+        KeyboardInterrupt: somebody stopped this process. The others were asked to end (SIGTERM) and did.
+    """
+    import logging
+
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # they say in pages what we say in a line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    others = dict.fromkeys(range(1, processes), Std.ALL)
+    with tempfile.TemporaryDirectory() as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",
+            local_addr="127.0.0.1",
+            run_id="posernn",
+            max_restarts=0,
+            signals_to_handle="SIGTERM",
+            logs_specs=DefaultLogsSpecs(folder, redirects=others),
+        )
+        try:
+            elastic_launch(config, _work)(work, *arguments)
+        except SignalException as error:
+            raise KeyboardInterrupt from error
+        except ChildFailedError as error:
+            rank, _ = error.get_first_failure()
+            if 0 in error.failures:
+                raise SystemExit(1) from error
+            said = [file.read_text(errors="replace") for file in Path(folder).rglob(f"{rank}/stderr.log")]
+            last = (said or [""])[0].strip().splitlines()[-1:] or ["one that died"]
+            raise InputError(f"process {rank} of the training: {last[0].removeprefix('error: ')}") from error
+
+
+def _work(work: Callable[..., None], *arguments: object) -> None:
+    """What a process of `launch` does. Where its parent dies, Linux sends it SIGINT: PyTorch asks for that."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        work(*arguments)
+    except Exception:  # a mistake in the program, which nobody else prints
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _synchronize(model: nn.Module) -> None:
+    """Replace the batch normalisations of a model by ones whose statistics are those of all processes."""
+    for name, module in list(model.named_children()):
+        if isinstance(module, nn.BatchNorm2d):
+            synchronized = _SynchronizedBatchNorm(module.num_features, module.eps, module.momentum, device="meta")
+            synchronized.__dict__.update(module.__dict__)  # the same parameters and running averages
+            setattr(model, name, synchronized)
+        else:
+            _synchronize(module)
+
+
+class _SynchronizedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all processes, on the CPU: PyTorch's own wants a GPU.
+
+    Source: Ioffe & Szegedy 2015.
+    """
+
+    def forward(self, maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        if not self.training:
+            return super().forward(maps)
+        exact = maps.double()  # the variance is a small difference of large sums
+        sums = torch.stack([exact.sum(dim=(0, 2, 3)), exact.square().sum(dim=(0, 2, 3))])  # (2, C)
+        count = _summed(torch.tensor([maps.numel() / maps.shape[1]], dtype=torch.float64))  # (1,)
+        mean, square = (_Sum.apply(sums) / count).unbind()  # (C,)
+        variance = square - mean.square()
+        with torch.no_grad():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.momentum is not None
+            self.running_mean.lerp_(mean.to(maps.dtype), self.momentum)
+            self.running_var.lerp_((variance * count / (count - 1)).to(maps.dtype), self.momentum)
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        scale = self.weight * torch.rsqrt(variance + self.eps).to(maps.dtype)  # (C,)
+        shift = self.bias - mean.to(maps.dtype) * scale
+        return maps * scale[:, None, None] + shift[:, None, None]
+
+
+def _summed(values: Tensor) -> Tensor:
+    """Sum of what each process gives, in place; without gradient."""
+    dist.all_reduce(values)
+    return values
+
+
+class _Sum(torch.autograd.Function):
+    """Sum of what each process gives; the gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return _summed(values.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _summed(gradient.clone())

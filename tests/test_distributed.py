@@ -1,0 +1,250 @@
+"""Several processes that train together: the same curve as one alone, one that writes, and one line when one fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+from test_training import SETTINGS, SIDE, crops
+
+from posernn import distributed, files, models
+from posernn.errors import InputError
+from posernn.files import read_json, write_json
+from posernn.training import TrainingState, make_optimizer, train, validate
+
+ROOT = Path(__file__).parent.parent
+AUGMENT = {"flip": 0.5, "rotation": 20.0, "scale": 0.2, "color": 0.2}
+
+pytestmark = [pytest.mark.timeout(280), pytest.mark.skipif(not hasattr(os, "fork"), reason="gloo needs Linux or macOS")]
+
+
+class Exactly(torch.nn.Module):
+    """A model in double precision, so that what is left of a difference is a mistake and not rounding."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model.double()
+
+    def forward(self, images):
+        return self.model(images.double())
+
+
+def train_here(folder, group):
+    """Train for a few batches and write down what came of it."""
+    torch.manual_seed(0)
+    model = Exactly(models.build("cnn", crop_size=SIDE, trunk_width=0.0625))
+    state = TrainingState(model, make_optimizer("sgd", model, SETTINGS["lr"]))
+    held_out = crops(3, seed=1)  # a process may have nobody to validate on
+    steps = train(state, crops(23), held_out, **SETTINGS | AUGMENT, group=group)
+    losses = [float(step.loss) for step in steps]
+    rows = [[row.loss, row.train_rmse, row.val_rmse] for row in state.history]
+    averages = [float(value.double().mean()) for name, value in model.named_buffers() if "running" in name]
+    alone = validate(model, held_out, torch.float32)
+    weights = [float(parameter.detach().abs().mean()) for parameter in model.parameters()]
+    found = {"losses": losses, "rows": rows, "averages": averages, "weights": weights, "alone": alone}
+    write_json(folder / f"{group.rank}.json", found)
+
+
+def train_together(folder):
+    with distributed.join(torch.device("cpu")) as group:
+        train_here(folder, group)
+
+
+def fail_in_one(how):
+    if os.environ["RANK"] == "1":
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        print("error: no room", file=sys.stderr)
+        sys.exit(1)
+    time.sleep(60)
+
+
+def note_what_is_written(folder, *arguments):
+    """Train with a note of every file that this process writes."""
+    import stages.train
+
+    replacing = files.replacing
+
+    def noted(path):
+        with (folder / f"{os.environ['RANK']}.written").open("a") as notes:
+            notes.write(f"{path}\n")
+        return replacing(path)
+
+    files.replacing = noted
+    stages.train.work(*arguments)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    train_here(folder, distributed.Group())
+    return read_json(folder / "0.json")
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
+    """Shares of 5 people are 3 and 2, or 2, 2 and 1: none is the whole batch's mean."""
+    distributed.launch(processes, train_together, tmp_path)
+    for rank in range(processes):
+        found = read_json(tmp_path / f"{rank}.json")
+        np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
+        np.testing.assert_allclose(found["rows"], alone["rows"], rtol=1e-5)
+        np.testing.assert_allclose(found["averages"], alone["averages"], rtol=1e-5)
+        np.testing.assert_allclose(found["weights"], alone["weights"], rtol=1e-5)
+        assert found["alone"] == pytest.approx(found["rows"][-1][2], rel=1e-6)
+
+
+@pytest.mark.parametrize(("how", "said"), [("error", "no room"), ("killed", "one that died")])
+def test_a_process_that_fails_ends_all_of_them(how, said):
+    with pytest.raises(InputError, match=f"process 1 of the training: {said}"):
+        distributed.launch(2, fail_in_one, how)
+
+
+def test_a_process_without_a_person_is_refused():
+    group = distributed.Group(rank=0, size=4)
+    group.require_people(4)
+    with pytest.raises(InputError, match="a person for each of 4 processes, got 3"):
+        group.require_people(3)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with crops of a few rendered people, and parameters of a small training."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "data/splits").mkdir(parents=True)
+    yaml = YAML()
+    values = yaml.load(ROOT / "params.yaml")
+    values["synthetic"].update(people=24, crop_size=32, trunk_width=0.0625, iterations=60, halve_lr_every=15)
+    values["train"].update(validate_every=10, checkpoint_every=1000, processes=2)
+    values["train"]["augment"].update(flip=0.5)
+    values["parse"].update(hold_out=0.3)
+    yaml.dump(values, folder / "params.yaml")
+    for stage, arguments in {
+        "synthesize": "data/synthetic",
+        "parse": "data/synthetic/mpii_human_pose_v1_u12_1.mat data/splits data/people.parquet data/rejected.parquet",
+        "crops": "data/people.parquet data/synthetic/images data/crops data/crops-rejected.parquet",
+    }.items():
+        ended = start(folder, f"stages.{stage}", *arguments.split())
+        assert ended.wait() == 0, ended.stderr.read()
+    return folder
+
+
+def start(folder, module, *arguments, **environment):
+    environment = os.environ | {"POSERNN_TRACKING": "off", "PYTHONPATH": str(ROOT)} | environment
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def use(folder, project, **train):
+    """Lay out a project that shares the crops and trains with other parameters."""
+    yaml = YAML()
+    values = yaml.load(project / "params.yaml")
+    values["train"].update(train)
+    yaml.dump(values, folder / "params.yaml")
+    (folder / "crops").symlink_to(project / "data/crops")
+    return folder
+
+
+def history(folder):
+    return np.loadtxt(folder / "runs/model/history.csv", delimiter=",", skiprows=1)
+
+
+def test_one_process_writes_and_records(tmp_path, project, monkeypatch):
+    monkeypatch.chdir(use(tmp_path, project, checkpoint_every=20))
+    monkeypatch.delenv("POSERNN_TRACKING", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there: what is recorded stays
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    distributed.launch(2, note_what_is_written, tmp_path, "model", Path("crops"), Path("runs/model"))
+    assert [path.name for path in tmp_path.glob("*.written")] == ["0.written"]
+    assert len((tmp_path / "0.written").read_text().splitlines()) == 3 + 4  # checkpoints; weights, model, history, run
+    (recorded,) = (tmp_path / "mlflow-pending").glob("*.jsonl")
+    assert recorded.read_text().count('"event": "metrics"') == 6
+    assert recorded.read_text().count('"event": "start"') == 1
+
+
+def test_a_stage_trains_with_several_processes(tmp_path, project):
+    use(tmp_path, project)
+    ended = start(tmp_path, "stages.train", "model", "crops", "runs/model")
+    printed, said = ended.communicate()
+    assert ended.returncode == 0, said
+    assert printed.count("train model: lstm") == 1
+    assert ", 2 processes" in printed
+    assert len(said.splitlines()) == 3, said  # two lots of decoded crops, and the training
+    assert sorted(path.name for path in (tmp_path / "runs/model").iterdir()) == [
+        "history.csv",
+        "model.json",
+        "run.json",
+        "weights.safetensors",
+    ]
+
+
+def test_torchrun_trains(tmp_path, project):
+    use(tmp_path, project, processes=1)  # torchrun says how many there are
+    torchrun = ["--standalone", "--nproc-per-node=2", "-m", "stages.train", "model", "crops", "runs/model"]
+    ended = start(tmp_path, "torch.distributed.run", *torchrun)
+    printed, said = ended.communicate()
+    assert ended.returncode == 0, said
+    assert ", 2 processes" in printed
+    assert history(tmp_path)[-1, 0] == 60
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_training_goes_on_with_another_number_of_processes(tmp_path, project, before, after, number):
+    use(tmp_path, project, processes=before, checkpoint_every=100_000, validate_every=40, batch_size=12)
+    parameters = (tmp_path / "params.yaml").read_text().replace("iterations: 60", "iterations: 120")
+    (tmp_path / "params.yaml").write_text(parameters)
+    stopped = start(tmp_path, "stages.train", "baseline", "crops", "runs/model")
+    for line in stopped.stdout:
+        if line.startswith("train baseline: cnn"):
+            break
+    time.sleep(1)
+    stopped.send_signal(number)
+    printed, said = stopped.communicate()
+    assert stopped.returncode == 130, said
+    assert "Traceback" not in said
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    (tmp_path / "params.yaml").write_text(parameters.replace(f"processes: {before}", f"processes: {after}"))
+    resumed = start(tmp_path, "stages.train", "baseline", "crops", "runs/model")
+    printed, said = resumed.communicate()
+    assert resumed.returncode == 0, said
+    assert "going on after iteration" in printed
+    assert list(history(tmp_path)[:, 0]) == [40, 80, 120]
+    losses = history(tmp_path)[:, 1]
+    assert losses[-1] < losses[0]
+
+
+def test_what_all_processes_miss_is_one_line(tmp_path, project):
+    use(tmp_path, project)
+    (tmp_path / "crops").unlink()
+    ended = start(tmp_path, "stages.train", "model", "crops", "runs/model")
+    _, said = ended.communicate()
+    assert ended.returncode == 1
+    assert "Traceback" not in said
+    assert said.count("expected crops of the train people, got none") == 1, said
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path, project):
+    use(tmp_path, project)
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("iterations: 60", "iterations: 100000"))
+    started = start(tmp_path, "stages.train", "model", "crops", "runs/model")
+    for line in started.stdout:
+        if line.startswith("train model: lstm"):
+            break
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    assert len(children) >= 2
+    started.kill()
+    started.communicate()
+    deadline = time.monotonic() + 20
+    while alive := [child for child in children if Path(f"/proc/{child}").exists()]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.1)
