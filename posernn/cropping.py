@@ -9,6 +9,7 @@ Convention:
 """
 
 import io
+import math
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
@@ -156,16 +157,18 @@ def _opened(images: Path, name: str) -> Iterator[Image.Image]:
         if not stat.S_ISREG(path.stat().st_mode):  # a folder, or a pipe that nobody writes to
             raise UnusableError("the image is not a file")
         with warnings.catch_warnings():
-            # Pillow warns of damaged metadata, which do not matter here, and of sizes that cannot be honest, which do.
+            # Pillow warns of damaged metadata, which do not matter here, and of sizes that cannot be honest, which do:
+            # those are looked at, since in an executor's threads filters of warnings are everybody's.
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
+                if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                    raise Image.DecompressionBombError
                 if picture.mode not in MODES:
                     raise UnusableError(f"expected pixels of 8 bits, got {picture.mode}")
                 yield picture
     except FileNotFoundError as error:
         raise UnusableError("the image is not there") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise UnusableError("the image is too large to be decoded safely") from error
     except MemoryError as error:
         raise UnusableError("the image does not fit into memory") from error

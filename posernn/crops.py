@@ -59,7 +59,7 @@ def write_crops(
     selected = [select(people, split) for split in SPLITS]
     cut = partial(
         crops_of_images,
-        images=images,
+        images=images.resolve(),  # a worker's current folder may be another
         box=box,
         padding=padding,
         keep_aspect=keep_aspect,

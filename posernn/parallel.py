@@ -1,6 +1,6 @@
 """Work shared among processes: results in order, the same whatever the number of processes, and nothing left behind.
 
-Any `concurrent.futures` executor will do. `processes` gives one for this machine.
+Any `concurrent.futures` executor will do: `workers` gives one of this machine, or of a Dask cluster.
 """
 
 import multiprocessing
@@ -15,11 +15,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from posernn.errors import InputError
+from posernn.memory import require_room
 
-TASKS_IN_FLIGHT = 32
+TASKS_IN_FLIGHT = 128
 """Handed out ahead of the one that is waited for: bounds the memory, and keeps up to so many cores busy."""
 ROOM = 32 << 20
 """Bytes that a process must be able to get before it starts threads. One that finds none left as it begins is waited
@@ -64,6 +66,26 @@ def in_order(
             "processes: expected all of them to finish, got one that died, most likely for want of memory; "
             "close other programs and run the stage again"
         ) from error
+
+
+@contextmanager
+def workers(pictures: Path | None = None) -> Iterator[Executor]:
+    """One process per core of this machine; or the Dask cluster whose scheduler DASK_SCHEDULER_ADDRESS names.
+
+    Args:
+        pictures: folder that all of a cluster's machines must see as it is here.
+    Raises:
+        InputError: they cannot be started, the cluster does not answer, or it lost its workers.
+    """
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if not address:
+        with processes() as executor:
+            yield executor
+        return
+    from posernn.cluster import connect
+
+    with connect(address, pictures) as executor:
+        yield executor
 
 
 @contextmanager
@@ -153,17 +175,6 @@ def follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def require_room(size: int) -> None:
-    """Ask for memory and give it back, so that the want of it is an error here and not somewhere in native code.
-
-    Args:
-        size: bytes. They are not touched, which takes no time.
-    Raises:
-        MemoryError: a limit leaves less.
-    """
-    bytearray(size)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from posernn import crops, files, params, schemas, shards
-from posernn.parallel import processes
+from posernn.parallel import workers
 from posernn.progress import progress_bar
 from stages import run
 
@@ -13,7 +13,7 @@ def main(people_file: Path, images: Path, crops_folder: Path, rejected_file: Pat
     """Cut the people of PEOPLE_FILE out of their IMAGES."""
     settings = params.load()
     people = files.read_table(people_file, schemas.PEOPLE)
-    with progress_bar("crops", "people") as progress, processes() as executor:
+    with progress_bar("crops", "people") as progress, workers(images) as executor:
         rejected = crops.write_crops(
             people,
             images,

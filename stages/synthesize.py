@@ -4,7 +4,7 @@ from pathlib import Path
 
 from posernn import params
 from posernn.errors import InputError
-from posernn.parallel import processes
+from posernn.parallel import workers
 from posernn.progress import progress_bar
 from posernn.synthetic import synthesize
 from stages import run
@@ -18,7 +18,7 @@ def main(root: Path) -> None:
         raise InputError(
             f"params.yaml: {settings.dataset}: expected people and seed, got neither; render with dataset: synthetic"
         )
-    with progress_bar("synthesize", "images") as progress, processes() as executor:
+    with progress_bar("synthesize", "images") as progress, workers() as executor:
         num_images, num_people = synthesize(
             root, num_people=num_people, seed=seed, executor=executor, progress=progress
         )

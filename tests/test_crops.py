@@ -5,6 +5,7 @@ import json
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -389,6 +390,9 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(album, tmp_path, mon
     assert list(written) == ["train-00000.parquet", "train-00001.parquet", "train-00002.parquet", "val-00000.parquet"]
     assert contents(tmp_path / "1") == written
     assert contents(tmp_path / "2") == written
+    with ThreadPoolExecutor(4) as executor:
+        write_crops(people, images, tmp_path / "threads", **SETTINGS, executor=executor)
+    assert contents(tmp_path / "threads") == written
 
 
 def test_a_shard_ends_when_it_holds_enough_bytes(album, tmp_path, monkeypatch):

@@ -493,3 +493,15 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         synthesize(tmp_path / "file", num_people=1, seed=0)
+
+
+def test_pictures_that_went_elsewhere_are_missed(tmp_path):
+    """As with a worker that does not share the folder."""
+
+    def progress(done, total, note=""):
+        if done == total:
+            next((tmp_path / ".images.partial").iterdir()).unlink()
+
+    with pytest.raises(InputError, match=r"expected \d+ pictures, got \d+; all workers"):
+        synthesize(tmp_path, num_people=3, seed=0, progress=progress)
+    assert not list(tmp_path.iterdir())

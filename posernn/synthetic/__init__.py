@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posernn.errors import InputError
 from posernn.files import replacing, replacing_folder
 from posernn.parallel import in_order
 from posernn.progress import Advance, silent
@@ -41,15 +42,20 @@ def synthesize(
     Returns:
         The numbers of images and of annotated people.
     Raises:
-        InputError: the disk does not take the files, or a process of the executor died.
+        InputError: the disk does not take the files, a process of the executor died, or wrote elsewhere.
     """
     planned, num_videos = plan_release(num_people, seed)
     images: list[ReleaseImage] = []
     with replacing_folder(root / IMAGE_FOLDER) as folder:
-        draw = partial(_draw_images, folder=folder, seed=seed)
+        draw = partial(_draw_images, folder=folder.resolve(), seed=seed)  # a worker's current folder may be another
         for image in in_order(draw, planned, per_task=IMAGES_PER_TASK, executor=executor):
             images.append(image)
             progress(len(images), len(planned))
+        drawn = sum(1 for _ in folder.iterdir())
+        if drawn != len(planned):
+            raise InputError(
+                f"{folder}: expected {len(planned)} pictures, got {drawn}; all workers have to share this folder"
+            )
     with replacing(root / ANNOTATION_FILE) as file:
         file.write_bytes(mat_bytes(images, num_videos, seed))
     return len(images), sum(sum(image.annotated) for image in images)
