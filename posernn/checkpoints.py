@@ -14,14 +14,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from posernn import shards
 from posernn.errors import InputError
 from posernn.files import write_tensors
+from posernn.shards import Folder
 from posernn.training import HistoryRow, TrainingState
 
 VERSION = 1
 
 
-def path_for(name: str, settings: dict[str, Any], crops: Path) -> Path:
+def path_for(name: str, settings: dict[str, Any], crops: Folder) -> Path:
     """Where the checkpoint of a training lies: it is named by all that the training depends on.
 
     So one with other parameters, other people or other code starts afresh.
@@ -31,11 +33,10 @@ def path_for(name: str, settings: dict[str, Any], crops: Path) -> Path:
         settings: parameters, as JSON takes them.
         crops: folder with the shards.
     """
-    digest = hashlib.sha256(json.dumps([VERSION, torch.__version__, settings], sort_keys=True).encode())
-    for dependency in [*sorted(crops.glob("*.parquet")), *sorted(Path(__file__).parent.rglob("*.py"))]:
-        digest.update(dependency.name.encode())
-        with dependency.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops)]
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
     # DVC_ROOT is the project itself also where DVC runs an experiment in a temporary copy of it.
     folder = Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
     return folder / f"{name}-{digest.hexdigest()[:16]}.safetensors"

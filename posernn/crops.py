@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from posernn import files, geometry, parallel, schemas
+from posernn import geometry, parallel, schemas, shards
 from posernn.cropping import Annotation, Box, Crop, crops_of_images
 from posernn.errors import InputError
 from posernn.progress import Advance, silent
-from posernn.shards import SPLITS, shard_path
+from posernn.shards import SPLITS, Folder
 
 SHARD_BYTES = 10_000_000
 SHARD_PEOPLE = 1000
@@ -32,7 +32,7 @@ _METADATA = {"huggingface": json.dumps({"info": {"features": {"image": {"_type":
 def write_crops(
     people: pa.Table,
     images: Path,
-    folder: Path,
+    folder: Folder,
     *,
     box: Box,
     padding: float,
@@ -42,12 +42,12 @@ def write_crops(
     executor: Executor | None = None,
     progress: Advance = silent,
 ) -> pa.Table:
-    """Cut the single-person people of train and val out of their images, into `folder`/SPLIT-NUMBER.parquet.
+    """Cut the single-person people of train and val out of their images, into shards.
 
     Args:
         people: `schemas.PEOPLE`.
         images: folder with the images that people name.
-        folder: gets the shards (`schemas.CROPS`); replaced as a whole once all of them are written.
+        folder: gets the shards (`schemas.CROPS`), see `shards.replacing`.
         box, padding, keep_aspect, side, jpeg_quality: as in `cropping.crops_of_image`.
         executor: where images are decoded and cut; None: here, one after another.
         progress: told of the people done so far, and of all.
@@ -69,7 +69,7 @@ def write_crops(
     total = sum(table.num_rows for table in selected)
     rejected: list[schemas.Reject] = []
     done = 0
-    with files.replacing_folder(folder) as unfinished:
+    with shards.replacing(folder) as write_shard:
         for split, table in zip(SPLITS, selected, strict=True):
             names = zip(*(table[key].to_pylist() for key in ("image", "image_index", "person_index")), strict=True)
             crops = parallel.in_order(cut, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
@@ -82,7 +82,7 @@ def write_crops(
                     shard.append((row, crop))
                     size += len(crop.jpeg)
                 if shard and (size >= SHARD_BYTES or len(shard) >= SHARD_PEOPLE or row == table.num_rows - 1):
-                    files.write_table(shard_path(unfinished, split, number), _shard_table(table, shard))
+                    write_shard(split, number, _shard_table(table, shard))
                     shard, size, number = [], 0, number + 1
                 done += 1
                 progress(done, total)

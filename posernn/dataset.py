@@ -4,11 +4,14 @@ So a training that goes on after a kill sees what it would have seen, and nothin
 """
 
 import io
-from collections.abc import Callable, Sequence
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -16,12 +19,16 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from posernn import schemas
+from posernn import schemas, shards
 from posernn.progress import Advance, silent
-from posernn.shards import read_crops
+from posernn.shards import Folder
 
 DECODED_LIMIT = 8 * 2**30
 """Bytes of pixels that are kept decoded in memory; beyond, crops are decoded again in each epoch."""
+CROPS_PER_TASK = 64
+"""Decoded by a thread at a time."""
+FORMATS = ("JPEG",)
+"""Saves Pillow asking all of its formats whose a crop is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,47 +64,115 @@ def decode(jpegs: Sequence[bytes], progress: Advance = silent) -> UInt8[Tensor, 
     """
     if not jpegs:
         raise ValueError("decode: expected at least one crop, got none")
-    size = Image.open(io.BytesIO(jpegs[0])).size
-    images = np.empty((len(jpegs), size[1], size[0], 3), dtype=np.uint8)
-
-    def decode_into(index: int) -> None:
-        with Image.open(io.BytesIO(jpegs[index])) as image:
-            if image.size != size:
-                raise ValueError(f"decode: expected crops of {size} px, got {image.size}")
-            images[index] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
-        for done, _ in enumerate(pool.map(decode_into, range(len(jpegs))), start=1):
-            progress(done, len(jpegs))
-    return torch.from_numpy(images).permute(0, 3, 1, 2)  # a view: channels last in memory, as convolutions like it
+    images = np.empty((len(jpegs), *_shape(jpegs[0])), dtype=np.uint8)
+    for done in _decode_into(images, jpegs):
+        progress(done, len(jpegs))
+    return _channels_first(images)
 
 
-def load(folder: Path, split: str, progress: Advance = silent) -> Crops:
-    """Read the crops of one split; keep them decoded where they fit.
+def _shape(jpeg: bytes) -> tuple[int, int, int]:
+    """Height, width and channels of a crop."""
+    width, height = Image.open(io.BytesIO(jpeg), formats=FORMATS).size
+    return height, width, 3
+
+
+def _decode_into(images: UInt8[np.ndarray, "N S S 3"], jpegs: Sequence[bytes]) -> Iterator[int]:
+    """Decode each crop to its place; gives how many are done.
+
+    Raises:
+        ValueError: a crop has another size.
+    """
+
+    def decode_some(start: int) -> int:
+        for index in range(start, min(start + per_task, len(jpegs))):
+            with Image.open(io.BytesIO(jpegs[index]), formats=FORMATS) as image:
+                if (image.height, image.width) != images.shape[1:3]:
+                    raise ValueError(f"decode: expected crops of {images.shape[2:0:-1]} px, got {image.size}")
+                images[index] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        return min(start + per_task, len(jpegs))
+
+    # Few large tasks: threads that pass each other Python's lock for every crop take longer than one alone.
+    per_task = max(1, min(CROPS_PER_TASK, len(jpegs) // (os.cpu_count() or 1)))
+    yield from _threads().map(decode_some, range(0, len(jpegs), per_task))
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    """Pillow decodes without holding Python's lock."""
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+def _channels_first(images: UInt8[np.ndarray, "N S S 3"]) -> UInt8[Tensor, "N 3 S S"]:
+    """A view: channels last in memory, as convolutions like it."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+class _Decoded:
+    """Crops as pixels in memory."""
+
+    def __init__(self, num_people: int, shape: tuple[int, int, int]) -> None:
+        self._images = np.empty((num_people, *shape), dtype=np.uint8)
+        self._done = 0
+
+    def add(self, jpegs: Sequence[bytes]) -> Iterator[int]:
+        """Take more crops; gives how many are there."""
+        for done in _decode_into(self._images[self._done : self._done + len(jpegs)], jpegs):
+            yield self._done + done
+        self._done += len(jpegs)
+
+    def images(self, people: Int[np.ndarray, "B"]) -> UInt8[Tensor, "B 3 S S"]:
+        return _channels_first(self._images)[torch.from_numpy(people)]
+
+
+class _Encoded:
+    """Crops as JPEGs in a temporary file, decoded whenever they are needed."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the crops
+        self._ends = [0]
+
+    def add(self, jpegs: Sequence[bytes]) -> Iterator[int]:
+        """Take more crops; gives how many are there."""
+        self._file.writelines(jpegs)
+        self._ends += (self._ends[-1] + np.cumsum([len(jpeg) for jpeg in jpegs])).tolist()
+        yield len(self._ends) - 1
+
+    def images(self, people: Int[np.ndarray, "B"]) -> UInt8[Tensor, "B 3 S S"]:
+        return decode([self._bytes[self._ends[person] : self._ends[person + 1]] for person in people.tolist()])
+
+    @cached_property
+    def _bytes(self) -> mmap.mmap:
+        self._file.flush()
+        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def load(folder: Folder, split: str, progress: Advance = silent) -> Crops:
+    """Read the crops of one split; keep them decoded in memory where they fit, else encoded in a temporary file.
+
+    Memory grows up to DECODED_LIMIT, and by 0.2 kB for each person.
 
     Raises:
         InputError: no crops there.
     """
-    table = read_crops(folder, split, ["image", "joints_crop", "annotated"])
-    jpegs = table["image"].combine_chunks().field("bytes")
-    annotated = schemas.to_numpy(table, "annotated")
-    size = Image.open(io.BytesIO(jpegs[0].as_py())).width
-    joints_unit = np.where(annotated[..., None], schemas.to_numpy(table, "joints_crop") / size, 0.0)
-    if len(table) * 3 * size**2 <= DECODED_LIMIT:
-        decoded = decode(jpegs.to_pylist(), progress)
-
-        def images(people: Int[np.ndarray, "B"]) -> UInt8[Tensor, "B 3 S S"]:
-            return decoded[torch.from_numpy(people)]
-    else:
-
-        def images(people: Int[np.ndarray, "B"]) -> UInt8[Tensor, "B 3 S S"]:
-            return decode([jpegs[int(person)].as_py() for person in people])
-
+    num_people = shards.num_crops(folder, split)
+    store: _Decoded | _Encoded | None = None
+    joints, flags = [], []
+    for table in shards.read_shards(folder, split, ["image", "joints_crop", "annotated"]):
+        jpegs = table["image"].combine_chunks().field("bytes").to_pylist()
+        if store is None:
+            shape = _shape(jpegs[0])
+            store = _Decoded(num_people, shape) if num_people * math.prod(shape) <= DECODED_LIMIT else _Encoded()
+        for done in store.add(jpegs):
+            progress(done, num_people)
+        flags.append(schemas.to_numpy(table, "annotated").astype(bool))
+        joints.append((schemas.to_numpy(table, "joints_crop") / shape[0]).astype(np.float32))
+    assert store is not None  # read_shards gives at least one
+    annotated = np.concatenate(flags)  # (N, J)
     return Crops(
-        images=images,
-        joints_unit=torch.from_numpy(joints_unit.astype(np.float32)),
-        annotated=torch.from_numpy(annotated.astype(bool)),
-        crop_size=size,
+        images=store.images,
+        joints_unit=torch.from_numpy(np.where(annotated[..., None], np.concatenate(joints), np.float32(0))),
+        annotated=torch.from_numpy(annotated),
+        crop_size=shape[0],
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from posernn.errors import InputError
 
 if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
     from torch import Tensor
 
 
@@ -103,7 +104,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write one Parquet file. The same table gives the same bytes."""
     with replacing(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        write_parquet(table, partial)
+
+
+def write_parquet(table: pa.Table, path: Path | str, filesystem: "FileSystem | None" = None) -> None:
+    """Write one Parquet file where there is no renaming: whoever reads it has to know that it is whole."""
+    pq.write_table(table, path, compression="zstd", filesystem=filesystem)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], about: Mapping[str, str] | None = None) -> None:
@@ -119,14 +125,16 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], about: Mapping[st
             raise OSError(str(error)) from error
 
 
-def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+def read_table(
+    path: Path | str, schema: pa.Schema, columns: list[str] | None = None, filesystem: "FileSystem | None" = None
+) -> pa.Table:
     """Read one Parquet file and hold it to its schema.
 
     Raises:
         InputError: missing, not Parquet, or with other columns than `schema` says.
     """
     try:
-        table = pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=columns, filesystem=filesystem)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a Parquet file, got nothing; run the stage that writes it") from error
     except (OSError, pa.ArrowException) as error:

@@ -9,7 +9,7 @@ from posernn.shards import read_crops
 from stages import run
 
 
-def main(crops: Path, runs: Path, results_dir: Path, out: Path) -> None:
+def main(crops: str, runs: Path, results_dir: Path, out: Path) -> None:
     """Compare the models of RUNS by their RESULTS_DIR on the val split of CROPS; write the report to OUT."""
     settings = params.load()
     table, train = read_crops(crops, "val"), read_crops(crops, "train", ["joints_crop", "annotated"])

@@ -9,7 +9,7 @@ from posernn.progress import progress_bar
 from stages import run
 
 
-def main(people_file: Path, images: Path, crops_folder: Path, rejected_file: Path) -> None:
+def main(people_file: Path, images: Path, crops_folder: str, rejected_file: Path) -> None:
     """Cut the people of PEOPLE_FILE out of their IMAGES."""
     settings = params.load()
     people = files.read_table(people_file, schemas.PEOPLE)

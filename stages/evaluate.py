@@ -17,7 +17,7 @@ ATTENTION_PEOPLE = 3
 """People whose 16 attention maps are kept and drawn."""
 
 
-def main(name: str, crops: Path, run_dir: Path, out: Path) -> None:
+def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
     """Let NAME (baseline or model) of RUN_DIR predict the val split of CROPS; write what comes of it to OUT."""
     settings = params.load()
     seed, batch_size = settings.evaluate.seed, settings.evaluate.batch_size

@@ -19,7 +19,7 @@ AGREE_EVERY = 10
 """Batches between two questions of the processes to each other whether somebody wants them to stop."""
 
 
-def main(name: str, crops: Path, out: Path) -> None:
+def main(name: str, crops: str, out: Path) -> None:
     """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
     settings = params.load()
     if settings.train.processes > 1 and not distributed.launched():
@@ -28,13 +28,13 @@ def main(name: str, crops: Path, out: Path) -> None:
         train_one(settings, name, crops, out)
 
 
-def work(name: str, crops: Path, out: Path) -> None:
+def work(name: str, crops: str, out: Path) -> None:
     """What each of several processes does."""
     with one_line():
         train_one(params.load(), name, crops, out)
 
 
-def train_one(settings: params.Params, name: str, crops: Path, out: Path) -> None:
+def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:
     """Train together with the other processes, if there are any; number 0 alone writes and records."""
     train, data = settings.train, settings.data
     arguments = settings.architecture(name).model_dump()

@@ -7,15 +7,17 @@ import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from posernn import cropping, geometry, schemas
+from posernn import cropping, dataset, files, geometry, schemas, shards
 from posernn.cropping import Annotation, UnusableError, crops_of_image, read_image, render
 from posernn.crops import select, write_crops
 from posernn.errors import InputError
@@ -542,3 +544,76 @@ def test_nulls_become_nan_where_there_is_nan_and_an_error_elsewhere():
         schemas.to_numpy(table, "flags")
     with pytest.raises(ValueError, match="expected an array of"):
         schemas.from_numpy(np.ones((2, 3)), schemas.XY)
+
+
+@pytest.fixture(params=["memory", "file"])
+def address(request, tmp_path):
+    """An address that fsspec knows, and one that pyarrow knows itself; and its files."""
+    folder = tmp_path / "far/crops"
+    if request.param == "file":
+        return f"file://{folder}", lambda: contents(folder)
+    memory = fsspec.filesystem("memory")
+
+    def files():
+        return {name.rpartition("/")[2]: memory.cat(name) for name in sorted(memory.ls(str(folder), detail=False))}
+
+    return f"memory:/{folder}", files
+
+
+def test_shards_at_an_address_are_those_of_a_folder(album, tmp_path, address, monkeypatch):
+    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
+    images, people = album
+    far, files_there = address
+    write_crops(people, images, tmp_path / "here", **SETTINGS)
+    write_crops(people, images, far, **SETTINGS)
+    assert files_there() == {"_SUCCESS": b""} | contents(tmp_path / "here")
+    columns = ["image", "image_index", "person_index"]
+    assert read_crops(far, "train", columns).equals(read_crops(tmp_path / "here", "train", columns))
+    assert shards.num_crops(far, "train") == shards.num_crops(tmp_path / "here", "train") == 58
+    here, there = dataset.load(tmp_path / "here", "val"), dataset.load(far, "val")
+    assert torch.equal(here.images(np.arange(5)), there.images(np.arange(5)))
+    assert torch.equal(here.joints_unit, there.joints_unit)
+
+
+def test_shards_at_an_address_are_replaced_and_what_else_is_there_stays(album, tmp_path, address, monkeypatch):
+    images, people = album
+    far, files_there = address
+    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 5)
+    write_crops(people, images, far, **SETTINGS)
+    before = shards.digest(far)
+    assert before == shards.digest(far)
+    write_crops(people, images, far, **SETTINGS | {"jpeg_quality": 50})
+    assert before != shards.digest(far)
+    (tmp_path / "far/crops").mkdir(parents=True, exist_ok=True)
+    fsspec.open(f"{far}/notes.parquet", "w").open().close()
+    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
+    write_crops(people, images, far, **SETTINGS)
+    names = ["_SUCCESS", "notes.parquet", *(f"train-0000{number}.parquet" for number in range(3)), "val-00000.parquet"]
+    assert sorted(files_there()) == names
+
+
+def test_a_part_of_the_shards_at_an_address_is_not_taken_for_all(album, address, monkeypatch):
+    images, people = album
+    far, files_there = address
+    write_crops(people, images, far, **SETTINGS)
+    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
+    write = files.write_parquet
+
+    def fail_at_the_second(table, path, filesystem):
+        if "00001" in path:
+            raise OSError("connection lost")
+        write(table, path, filesystem)
+
+    monkeypatch.setattr(files, "write_parquet", fail_at_the_second)
+    with pytest.raises(InputError, match=r"crops: cannot be written: connection lost"):
+        write_crops(people, images, far, **SETTINGS)
+    assert list(files_there()) == ["train-00000.parquet"]
+    with pytest.raises(InputError, match=r"crops: expected all crops, got a part"):
+        read_crops(far, "train")
+
+
+def test_addresses_that_nobody_knows_and_folders_that_are_not_there_are_one_line(address):
+    with pytest.raises(InputError, match=r"crops: expected crops of the train people, got none"):
+        read_crops(address[0], "train")
+    with pytest.raises(InputError, match=r"gopher://crops: expected an address that pyarrow or fsspec knows, got: .*"):
+        read_crops("gopher://crops", "train")
