@@ -10,9 +10,11 @@ from concurrent.futures import Executor
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from posernn import geometry, parallel, schemas, shards
 from posernn.cropping import Annotation, Box, Crop, crops_of_images
@@ -24,6 +26,7 @@ SHARD_BYTES = 10_000_000
 SHARD_PEOPLE = 1000
 """A shard ends at whichever comes first: small enough to hold several in memory, large enough for DVC to count few."""
 IMAGES_PER_TASK = 16
+ROWS_AT_A_TIME = 1000
 
 _METADATA = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
 """Lets Hugging Face `datasets` take `image` for a picture."""
@@ -71,7 +74,7 @@ def write_crops(
     done = 0
     with shards.replacing(folder) as write_shard:
         for split, table in zip(SPLITS, selected, strict=True):
-            names = zip(*(table[key].to_pylist() for key in ("image", "image_index", "person_index")), strict=True)
+            names = _rows(table, "image", "image_index", "person_index")
             crops = parallel.in_order(cut, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
             shard: list[tuple[int, Crop]] = []
             size = number = 0
@@ -94,25 +97,33 @@ def write_crops(
 
 def select(people: pa.Table, split: str) -> pa.Table:
     """Who gets a crop: single-person people of that split with at least one joint, in the order of the release."""
-    usable = np.array([of == split for of in people["split"].to_pylist()], dtype=bool)
+    usable = np.asarray(pc.equal(people["split"], split), dtype=bool)
     usable &= schemas.to_numpy(people, "single_person") & schemas.to_numpy(people, "annotated").any(axis=1)
     return people.filter(pa.array(usable)).sort_by([("image_index", "ascending"), ("person_index", "ascending")])
 
 
+def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    """These columns of each person, in Python's types, which are many times larger: a few at a time."""
+    for batch in table.select(names).to_batches(max_chunksize=ROWS_AT_A_TIME):
+        yield from zip(*(column.to_pylist() for column in batch), strict=True)
+
+
+def _annotations(table: pa.Table) -> Iterator[Annotation]:
+    for start in range(0, table.num_rows, ROWS_AT_A_TIME):
+        part = table.slice(start, ROWS_AT_A_TIME)
+        yield from map(
+            Annotation,
+            schemas.to_numpy(part, "joints_image").astype(np.float64),
+            schemas.to_numpy(part, "annotated"),
+            schemas.to_numpy(part, "center_image").astype(np.float64),
+            schemas.to_numpy(part, "scale").tolist(),
+        )
+
+
 def _images(table: pa.Table) -> Iterator[tuple[str, list[Annotation]]]:
     """Each image with the people in it; rows of one image follow one another."""
-    people = zip(
-        table["image"].to_pylist(),
-        map(
-            Annotation,
-            schemas.to_numpy(table, "joints_image").astype(np.float64),
-            schemas.to_numpy(table, "annotated"),
-            schemas.to_numpy(table, "center_image").astype(np.float64),
-            schemas.to_numpy(table, "scale").tolist(),
-        ),
-        strict=True,
-    )
-    for name, rows in groupby(people, key=lambda row: row[0]):
+    people = zip(_rows(table, "image", "image_index"), _annotations(table), strict=True)
+    for (name, _), rows in groupby(people, key=lambda row: row[0]):
         yield name, [annotation for _, annotation in rows]
 
 

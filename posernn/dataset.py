@@ -6,7 +6,6 @@ So a training that goes on after a kill sees what it would have seen, and nothin
 import io
 import math
 import mmap
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from posernn import schemas, shards
+from posernn.machine import num_cores
 from posernn.progress import Advance, silent
 from posernn.shards import Folder
 
@@ -92,14 +92,15 @@ def _decode_into(images: UInt8[np.ndarray, "N S S 3"], jpegs: Sequence[bytes]) -
         return min(start + per_task, len(jpegs))
 
     # Few large tasks: threads that pass each other Python's lock for every crop take longer than one alone.
-    per_task = max(1, min(CROPS_PER_TASK, len(jpegs) // (os.cpu_count() or 1)))
-    yield from _threads().map(decode_some, range(0, len(jpegs), per_task))
+    per_task = max(1, min(CROPS_PER_TASK, math.ceil(len(jpegs) / num_cores())))
+    starts = range(0, len(jpegs), per_task)
+    yield from (_threads().map if len(starts) > 1 else map)(decode_some, starts)
 
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     """Pillow decodes without holding Python's lock."""
-    return ThreadPoolExecutor(os.cpu_count())
+    return ThreadPoolExecutor(num_cores())
 
 
 def _channels_first(images: UInt8[np.ndarray, "N S S 3"]) -> UInt8[Tensor, "N 3 S S"]:

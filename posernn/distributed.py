@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posernn.errors import InputError
+from posernn.machine import num_cores
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def join(device: torch.device) -> Iterator[Group]:
             )
         torch.cuda.set_device(local_rank)
     else:
-        torch.set_num_threads(max((os.cpu_count() or 1) // local_size, 1))
+        torch.set_num_threads(max(num_cores() // local_size, 1))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Group(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))

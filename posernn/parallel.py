@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from posernn.errors import InputError
-from posernn.memory import require_room
+from posernn.machine import num_cores, require_room
 
 TASKS_IN_FLIGHT = 128
 """Handed out ahead of the one that is waited for: bounds the memory, and keeps up to so many cores busy."""
@@ -104,7 +104,7 @@ def processes(count: int | None = None) -> Iterator[Executor]:
     # "spawn" is safe whatever threads the caller has, and the same on all platforms.
     context = multiprocessing.get_context("spawn")
     try:
-        executor = _Processes(count or os.cpu_count() or 1, context, initializer=follow_parent)
+        executor = _Processes(count or num_cores(), context, initializer=follow_parent)
     except OSError as error:
         raise InputError(f"processes: cannot be started ({error}); see that there is room in /dev/shm") from error
     others = set(multiprocessing.active_children())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from posernn.errors import InputError
-from posernn.memory import require_room
+from posernn.machine import require_room
 
 OUT_OF_MEMORY = (
     "out of memory",  # CUDA, MPS

@@ -1,4 +1,6 @@
-"""Memory that must be there before work begins."""
+"""What this machine has for us."""
+
+import os
 
 
 def require_room(size: int) -> None:
@@ -10,3 +12,8 @@ def require_room(size: int) -> None:
         MemoryError: a limit leaves less.
     """
     bytearray(size)
+
+
+def num_cores() -> int:
+    """Cores that this process may use, which can be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
