@@ -47,7 +47,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 
 # How close to the machine's limits: minutes each; on a machine that does nothing else, after `make demo`.
 bench: env
-	for name in parse crops processes feeding training tracking evaluate start; do \
+	for name in parse crops processes feeding memory training gpu tracking evaluate start; do \
 	  $(RUN) PYTHONPATH=. python benchmarks/$$name.py || exit 1; done
 
 # Known vulnerabilities of what is pinned; asks a database on the internet.

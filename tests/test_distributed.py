@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ruamel.yaml import YAML
+from small_project import ROOT, STAGES, environment, lay_out
 from test_training import SETTINGS, SIDE, crops
 
 from posernn import distributed, files, models
@@ -18,7 +18,6 @@ from posernn.errors import InputError
 from posernn.files import read_json, write_json
 from posernn.training import TrainingState, make_optimizer, train, validate
 
-ROOT = Path(__file__).parent.parent
 AUGMENT = {"flip": 0.5, "rotation": 20.0, "scale": 0.2, "color": 0.2}
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.skipif(not hasattr(os, "fork"), reason="gloo needs Linux or macOS")]
@@ -116,40 +115,26 @@ def test_a_process_without_a_person_is_refused():
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A folder with crops of a few rendered people, and parameters of a small training."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "data/splits").mkdir(parents=True)
-    yaml = YAML()
-    values = yaml.load(ROOT / "params.yaml")
-    values["synthetic"].update(people=24, crop_size=32, trunk_width=0.0625, iterations=60, halve_lr_every=15)
-    values["train"].update(validate_every=10, checkpoint_every=1000, processes=2)
-    values["train"]["augment"].update(flip=0.5)
-    values["parse"].update(hold_out=0.3)
-    yaml.dump(values, folder / "params.yaml")
-    for stage, arguments in {
-        "synthesize": "data/synthetic",
-        "parse": "data/synthetic/mpii_human_pose_v1_u12_1.mat data/splits data/people.parquet data/rejected.parquet",
-        "crops": "data/people.parquet data/synthetic/images data/crops data/crops-rejected.parquet",
-    }.items():
-        ended = start(folder, f"stages.{stage}", *arguments.split())
+    folder = lay_out(tmp_path_factory.mktemp("project"))
+    for stage in ("synthesize", "parse", "crops"):
+        ended = start(folder, f"stages.{stage}", *STAGES[stage].split())
         assert ended.wait() == 0, ended.stderr.read()
     return folder
 
 
-def start(folder, module, *arguments, **environment):
-    environment = os.environ | {"POSERNN_TRACKING": "off", "PYTHONPATH": str(ROOT)} | environment
+def start(folder, module, *arguments):
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def use(folder, project, **train):
+def use(folder, project, *, iterations=60, **train):
     """Lay out a project that shares the crops and trains with other parameters."""
-    yaml = YAML()
-    values = yaml.load(project / "params.yaml")
-    values["train"].update(train)
-    yaml.dump(values, folder / "params.yaml")
-    (folder / "crops").symlink_to(project / "data/crops")
+    train = {"checkpoint_every": 1000, "processes": 2} | train
+    lay_out(folder, synthetic={"iterations": iterations}, train=train)
+    if not (folder / "crops").exists():
+        (folder / "crops").symlink_to(project / "data/crops")
     return folder
 
 
@@ -199,9 +184,8 @@ def test_torchrun_trains(tmp_path, project):
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_training_goes_on_with_another_number_of_processes(tmp_path, project, before, after, number):
-    use(tmp_path, project, processes=before, checkpoint_every=100_000, validate_every=40, batch_size=12)
-    parameters = (tmp_path / "params.yaml").read_text().replace("iterations: 60", "iterations: 120")
-    (tmp_path / "params.yaml").write_text(parameters)
+    settings = {"iterations": 120, "checkpoint_every": 100_000, "validate_every": 40, "batch_size": 12}
+    use(tmp_path, project, processes=before, **settings)
     stopped = start(tmp_path, "stages.train", "baseline", "crops", "runs/model")
     for line in stopped.stdout:
         if line.startswith("train baseline: cnn"):
@@ -212,7 +196,7 @@ def test_a_stopped_training_goes_on_with_another_number_of_processes(tmp_path, p
     assert stopped.returncode == 130, said
     assert "Traceback" not in said
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
-    (tmp_path / "params.yaml").write_text(parameters.replace(f"processes: {before}", f"processes: {after}"))
+    use(tmp_path, project, processes=after, **settings)
     resumed = start(tmp_path, "stages.train", "baseline", "crops", "runs/model")
     printed, said = resumed.communicate()
     assert resumed.returncode == 0, said
@@ -233,9 +217,7 @@ def test_what_all_processes_miss_is_one_line(tmp_path, project):
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path, project):
-    use(tmp_path, project)
-    text = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("iterations: 60", "iterations: 100000"))
+    use(tmp_path, project, iterations=100_000)
     started = start(tmp_path, "stages.train", "model", "crops", "runs/model")
     for line in started.stdout:
         if line.startswith("train model: lstm"):

@@ -14,15 +14,12 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+from small_project import ROOT, STAGES, environment, lay_out
 from test_tracking import curve, no_sender, project, race, recorded, root, start  # noqa: F401 -- fixtures among them
 
 from posernn import mlflow_sender, tracking
-
-ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
@@ -191,26 +188,15 @@ def test_a_disk_without_room_for_the_database_stops_nothing(project, tmp_path_fa
 
 @pytest.mark.pipeline
 def test_a_training_that_was_killed_five_times_is_one_run_with_one_history(project, tmp_path_factory):  # noqa: F811
-    folder = tmp_path_factory.mktemp("killed")
-    (folder / "data/splits").mkdir(parents=True)
-    yaml = YAML()
-    values = yaml.load(ROOT / "params.yaml")
-    values["synthetic"].update(people=24, crop_size=32, trunk_width=0.0625, iterations=60, halve_lr_every=20)
-    values["train"].update(validate_every=10, checkpoint_every=5)
-    values["parse"].update(hold_out=0.3)
-    yaml.dump(values, folder / "params.yaml")
-    arguments = {
-        "synthesize": "data/synthetic",
-        "parse": "data/synthetic/mpii_human_pose_v1_u12_1.mat data/splits data/people.parquet data/rejected.parquet",
-        "crops": "data/people.parquet data/synthetic/images data/crops data/crops-rejected.parquet",
-        "train": "baseline data/crops runs/baseline",
-    }
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    folder = lay_out(tmp_path_factory.mktemp("killed"))
+    here = environment(DVC_ROOT=os.environ["DVC_ROOT"])  # where runs are recorded
+    del here["POSERNN_TRACKING"]
     ended = []
-    for stage, words in arguments.items():
+    for stage in ("synthesize", "parse", "crops", "train"):
         troubles = [{"checkpoint": number} for number in (1, 2, 1, 3, 2)] if stage == "train" else []
         command = [sys.executable, str(ROOT / "tests/run_in_trouble.py"), json.dumps(troubles), f"stages.{stage}"]
-        done = subprocess.run([*command, *words.split()], cwd=folder, env=environment, capture_output=True, check=True)
+        arguments = STAGES[stage].replace("model", "baseline").split()
+        done = subprocess.run([*command, *arguments], cwd=folder, env=here, capture_output=True, check=True)
         ended = json.loads(done.stdout.splitlines()[-1])["ended"]
     assert ended == [-signal.SIGKILL] * 5 + [0]
 

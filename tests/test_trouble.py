@@ -16,24 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ruamel.yaml import YAML
+from small_project import ROOT, STAGES, environment, lay_out
 
-ROOT = Path(__file__).parent.parent
 TIMES = int(os.environ.get("POSERNN_SOAK", "1"))
 
-# stage -> its arguments, and what it writes
-STAGES = {
-    "synthesize": ("data/synthetic", ["data/synthetic"]),
-    "parse": (
-        "data/synthetic/mpii_human_pose_v1_u12_1.mat data/splits data/people.parquet data/rejected.parquet",
-        ["data/people.parquet", "data/rejected.parquet"],
-    ),
-    "crops": (
-        "data/people.parquet data/synthetic/images data/crops data/crops-rejected.parquet",
-        ["data/crops", "data/crops-rejected.parquet"],
-    ),
-    "train": ("model data/crops runs/model", ["runs/model"]),
-    "evaluate": ("model data/crops runs/model results/model", ["results/model"]),
+WRITES = {
+    "synthesize": ["data/synthetic"],
+    "parse": ["data/people.parquet", "data/rejected.parquet"],
+    "crops": ["data/crops", "data/crops-rejected.parquet"],
+    "train": ["runs/model"],
+    "evaluate": ["results/model"],
 }
 
 pytestmark = [
@@ -53,13 +45,11 @@ class Ended(NamedTuple):
 
 def run_stage(folder, stage, troubles, *, prefix=()):
     """Run a stage in each of these troubles, and then to its end."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-    environment |= {"POSERNN_TRACKING": "off", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [*prefix, sys.executable, str(ROOT / "tests/run_in_trouble.py"), json.dumps(troubles), f"stages.{stage}"]
     ended = subprocess.run(
-        [*command, *STAGES[stage][0].split()],
+        [*command, *STAGES[stage].split()],
         cwd=folder,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -73,16 +63,12 @@ def run_stage(folder, stage, troubles, *, prefix=()):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """A folder in which all stages ran undisturbed, and the seconds that each of them took."""
-    folder = tmp_path_factory.mktemp("kill") / "reference"
-    (folder / "data/splits").mkdir(parents=True)
-    yaml = YAML()
-    values = yaml.load(ROOT / "params.yaml")
-    values["synthetic"].update(people=24, crop_size=32, trunk_width=0.0625, iterations=40, halve_lr_every=15)
-    values["train"].update(validate_every=10, checkpoint_every=3)
-    values["parse"].update(hold_out=0.3)
-    values["model"].update(attention=True)
-    values["evaluate"].update(bootstrap_draws=200, pictures=2)
-    yaml.dump(values, folder / "params.yaml")
+    folder = lay_out(
+        tmp_path_factory.mktemp("kill") / "reference",
+        synthetic={"iterations": 40},
+        train={"checkpoint_every": 3},
+        model={"attention": True},
+    )
     return folder, {stage: run_stage(folder, stage, []).seconds for stage in STAGES}
 
 
@@ -97,7 +83,7 @@ def work(reference, tmp_path):
 
     def without(stage):
         shutil.copytree(reference[0], tmp_path / "work")
-        for out in STAGES[stage][1]:
+        for out in WRITES[stage]:
             path = tmp_path / "work" / out
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         return tmp_path / "work"
@@ -181,12 +167,11 @@ def small_disk(tmp_path):
 def test_a_real_disk_that_is_full_is_one_line_and_keeps_what_was_there(reference, work, small_disk, stage):
     again, disk = work(stage), small_disk("8k")  # two pages: a folder and a small file
     (again / "elsewhere").symlink_to(disk)
-    outs = [Path(out) for out in STAGES[stage][1]]
-    arguments = [f"elsewhere/{Path(word).name}" if Path(word) in outs else word for word in STAGES[stage][0].split()]
+    outs = [Path(out) for out in WRITES[stage]]
+    arguments = [f"elsewhere/{Path(word).name}" if Path(word) in outs else word for word in STAGES[stage].split()]
     (disk / "kept").write_text("kept")
-    environment = os.environ | {"POSERNN_TRACKING": "off", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", f"stages.{stage}", *arguments]
-    ended = subprocess.run(command, cwd=again, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=again, env=environment(), capture_output=True, text=True, check=False)
     require_one_line(Ended([ended.returncode], [ended.stderr], 0), r"error: elsewhere/.*No space left on device.*")
     assert [path.name for path in disk.rglob("*") if path.is_file()] == ["kept"]
 
@@ -199,14 +184,13 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(reference, work, stage)
             pytest.skip("root, and no setpriv to be somebody else with")
         prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
     again = work(stage)
-    parents = {again / Path(out).parent for out in STAGES[stage][1]} | {again}
+    parents = {again / Path(out).parent for out in WRITES[stage]} | {again}
     for folder in parents:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o555)
-    script = f"{sys.executable} -m stages.{stage} {STAGES[stage][0]}"
-    environment = os.environ | {"POSERNN_TRACKING": "off", "PYTHONPATH": str(ROOT)}
+    script = f"{sys.executable} -m stages.{stage} {STAGES[stage]}"
     ended = subprocess.run(
-        [*prefix, *script.split()], cwd=again, env=environment, capture_output=True, text=True, check=False
+        [*prefix, *script.split()], cwd=again, env=environment(), capture_output=True, text=True, check=False
     )
     for folder in parents:
         folder.chmod(0o755)
@@ -218,11 +202,10 @@ def test_an_input_that_is_not_there_is_one_line(reference, work, stage):
     again = work(stage)
     for path in again.iterdir():
         shutil.rmtree(path) if path.is_dir() else None
-    environment = os.environ | {"POSERNN_TRACKING": "off", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", f"stages.{stage}", *STAGES[stage][0].split()]
+    command = [sys.executable, "-m", f"stages.{stage}", *STAGES[stage].split()]
     if stage == "synthesize":  # whose only input is params.yaml
         (again / "params.yaml").unlink()
-    ended = subprocess.run(command, cwd=again, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=again, env=environment(), capture_output=True, text=True, check=False)
     require_one_line(Ended([ended.returncode], [ended.stderr], 0), r"error: .*: expected .*, got .*")
     assert not list(again.rglob("*.parquet"))
 
