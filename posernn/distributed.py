@@ -114,6 +114,10 @@ def join(device: torch.device) -> Iterator[Group]:
         yield Group()
         return
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if device.type == "mps":
+        raise InputError(
+            "processes: expected one, on this device, got more; set train.device to cpu, or processes to 1"
+        )
     if device.type == "cuda":
         if local_size > torch.cuda.device_count():
             raise InputError(
@@ -169,9 +173,9 @@ def launch(processes: int, work: Callable[..., None], *arguments: object) -> Non
         except SignalException as error:
             raise KeyboardInterrupt from error
         except ChildFailedError as error:
-            rank, _ = error.get_first_failure()
-            if 0 in error.failures:
+            if 0 in error.failures and error.failures[0].exitcode > 0:  # its lines are there already
                 raise SystemExit(1) from error
+            rank, _ = error.get_first_failure()
             said = [file.read_text(errors="replace") for file in Path(folder).rglob(f"{rank}/stderr.log")]
             last = (said or [""])[0].strip().splitlines()[-1:] or ["one that died"]
             raise InputError(f"process {rank} of the training: {last[0].removeprefix('error: ')}") from error

@@ -55,8 +55,8 @@ def train_together(folder):
         train_here(folder, group)
 
 
-def fail_in_one(how):
-    if os.environ["RANK"] == "1":
+def fail_in_one(rank, how):
+    if os.environ["RANK"] == rank:
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         print("error: no room", file=sys.stderr)
@@ -99,10 +99,17 @@ def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
         assert found["alone"] == pytest.approx(found["rows"][-1][2], rel=1e-6)
 
 
-@pytest.mark.parametrize(("how", "said"), [("error", "no room"), ("killed", "one that died")])
-def test_a_process_that_fails_ends_all_of_them(how, said):
-    with pytest.raises(InputError, match=f"process 1 of the training: {said}"):
-        distributed.launch(2, fail_in_one, how)
+@pytest.mark.parametrize(("rank", "how", "said"), [("1", "error", "no room"), ("1", "killed", "one that died")])
+def test_a_process_that_fails_ends_all_of_them(rank, how, said):
+    with pytest.raises(InputError, match=f"process {rank} of the training: {said}"):
+        distributed.launch(2, fail_in_one, rank, how)
+
+
+def test_the_first_process_speaks_for_itself_if_it_can():
+    with pytest.raises(SystemExit):
+        distributed.launch(2, fail_in_one, "0", "error")
+    with pytest.raises(InputError, match="process 0 of the training: one that died"):
+        distributed.launch(2, fail_in_one, "0", "killed")
 
 
 def test_a_process_without_a_person_is_refused():
