@@ -16,20 +16,27 @@ OUT_OF_MEMORY = (
     "not enough memory",  # PyTorch on other systems
     "could not create a",  # oneDNN: a primitive, a memory object
     "can't start new thread",  # Python
+    "without exception set",  # an extension of Python that got no memory and did not say so
+    "without setting an exception",
 )
-"""What a plain RuntimeError says that is one."""
+"""What a RuntimeError or SystemError says that is one."""
 
 ROOM = 64 << 20
 """Bytes that a stage must be able to get. With less, Arrow and its allocator may abort or wait for ever."""
 
 
-def run(main: Callable[..., None]) -> None:
-    """Run a stage. Clusters send SIGTERM: it is the same as Ctrl-C."""
+def run(main: Callable[..., None], *, room: int = ROOM) -> None:
+    """Run a stage. Clusters send SIGTERM: it is the same as Ctrl-C.
+
+    Args:
+        main: its function; what it takes is what the command takes.
+        room: bytes that it must be able to get.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     with one_line():
-        require_room(ROOM)
+        require_room(room)
         app()
 
 
@@ -55,7 +62,7 @@ def _reason(error: Exception) -> str | None:
     if isinstance(error, OSError):
         what = error.strerror or " ".join(str(error).split())
         return f"{error.filename or 'system'}: {what}; run the stage again when that is mended"
-    no_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    no_memory = isinstance(error, RuntimeError | SystemError) and any(words in str(error) for words in OUT_OF_MEMORY)
     if no_memory or isinstance(error, MemoryError):
         return "memory: expected enough, got none left; close other programs or take smaller batches, and run it again"
     return None

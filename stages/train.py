@@ -15,6 +15,8 @@ from posernn.interrupts import deferred
 from posernn.progress import Advance, progress_bar, silent
 from stages import one_line, run
 
+ROOM = 320 << 20
+"""Bytes that a training must be able to get: the smallest takes 300 MB, and PyTorch may abort where it finds less."""
 AGREE_EVERY = 10
 """Batches between two questions of the processes to each other whether somebody wants them to stop."""
 
@@ -132,4 +134,4 @@ def follow(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, room=ROOM)

@@ -109,7 +109,7 @@ def run_here(stage, arguments, trouble):
     sys.argv = [stage.__name__, *arguments]
     code = 0
     try:
-        stage.run(stage.main)
+        stage.run(stage.main, **({"room": stage.ROOM} if hasattr(stage, "ROOM") else {}))
     except SystemExit as end:
         code = end.code or 0
     except BaseException:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -225,3 +226,18 @@ def test_a_memory_that_is_full_is_one_line(reference, work, stage):
     ended = run_stage(again, stage, [{"memory": size} for size in sizes])
     require_one_line(ended, r"error: (memory|processes): .*", at_least=3)
     require_the_same(again, reference[0])
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_one_line(reference, work):
+    again = work("train")
+    lay_out(again, train={"batch_size": 1_000_000})  # 3 GB of pixels
+    ended = subprocess.run(
+        [sys.executable, "-m", "stages.train", *STAGES["train"].split()],
+        cwd=again,
+        env=environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (2_500_000_000,) * 2),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    require_one_line(Ended([ended.returncode], [ended.stderr], 0), r"error: memory: expected enough, .*")
