@@ -63,9 +63,9 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
         if first:
             together = f", {group.size} processes" if group.size > 1 else ""
             weights = sum(parameter.numel() for parameter in model.parameters())
-            print(f"train {name}: {arch}, {weights:,} weights, {device}, {dtype}{together}")
+            print(f"train {name}: {arch}, {weights:,} weights, {device}, {dtype}{together}", flush=True)
             if state.iteration:
-                print(f"train {name}: going on after iteration {state.iteration} of {data.iterations}")
+                print(f"train {name}: going on after iteration {state.iteration} of {data.iterations}", flush=True)
 
         steps = training.train(
             state,

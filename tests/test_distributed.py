@@ -1,6 +1,7 @@
 """Several processes that train together: the same curve as one alone, one that writes, and one line when one fails."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,11 +130,24 @@ def project(tmp_path_factory):
     return folder
 
 
+STARTED = []
+
+
 def start(folder, module, *arguments):
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipe = subprocess.PIPE
+    STARTED.append(subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    """A test that failed leaves no training behind."""
+    yield
+    for process in STARTED:
+        process.kill()
+        process.wait()
+    STARTED.clear()
 
 
 def use(folder, project, *, iterations=60, **train):
@@ -191,13 +205,10 @@ def test_torchrun_trains(tmp_path, project):
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_training_goes_on_with_another_number_of_processes(tmp_path, project, before, after, number):
-    settings = {"iterations": 120, "checkpoint_every": 100_000, "validate_every": 40, "batch_size": 12}
+    settings = {"iterations": 150, "checkpoint_every": 7, "validate_every": 50, "batch_size": 12}
     use(tmp_path, project, processes=before, **settings)
     stopped = start(tmp_path, "stages.train", "baseline", "crops", "runs/model")
-    for line in stopped.stdout:
-        if line.startswith("train baseline: cnn"):
-            break
-    time.sleep(1)
+    wait_for_a_checkpoint(tmp_path, stopped)
     stopped.send_signal(number)
     printed, said = stopped.communicate()
     assert stopped.returncode == 130, said
@@ -207,10 +218,17 @@ def test_a_stopped_training_goes_on_with_another_number_of_processes(tmp_path, p
     resumed = start(tmp_path, "stages.train", "baseline", "crops", "runs/model")
     printed, said = resumed.communicate()
     assert resumed.returncode == 0, said
-    assert "going on after iteration" in printed
-    assert list(history(tmp_path)[:, 0]) == [40, 80, 120]
+    done = int(re.search(r"going on after iteration (\d+) of 150", printed)[1])
+    assert before == 1 or done % 10 == 0, "where they agreed to stop, not at the checkpoint before"
+    assert list(history(tmp_path)[:, 0]) == [50, 100, 150]
     losses = history(tmp_path)[:, 1]
     assert losses[-1] < losses[0]
+
+
+def wait_for_a_checkpoint(folder, process):
+    while not list((folder / "checkpoints").glob("*.safetensors")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
 
 
 def test_what_all_processes_miss_is_one_line(tmp_path, project):
@@ -224,11 +242,9 @@ def test_what_all_processes_miss_is_one_line(tmp_path, project):
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path, project):
-    use(tmp_path, project, iterations=100_000)
+    use(tmp_path, project, iterations=100_000, checkpoint_every=7)
     started = start(tmp_path, "stages.train", "model", "crops", "runs/model")
-    for line in started.stdout:
-        if line.startswith("train model: lstm"):
-            break
+    wait_for_a_checkpoint(tmp_path, started)
     children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
     assert len(children) >= 2
     started.kill()
