@@ -9,8 +9,8 @@ from timing import in_turns, report
 
 from posernn import checkpoints, models, tracking, training
 from posernn.dataset import Crops
+from posernn.following import follow
 from posernn.models.vgg import normalize
-from stages.train import follow
 
 PEOPLE, BATCH, SIDE, WIDTH = 1000, 25, 64, 0.125
 ITERATIONS, ROUNDS = 150, 7

@@ -1,7 +1,5 @@
 """Train one of the two compared models: crops -> weights and history."""
 
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +9,12 @@ import torch
 from posernn import checkpoints, dataset, distributed, models, params, tracking, training
 from posernn.device import choose_device, choose_dtype
 from posernn.files import write_csv, write_json
-from posernn.interrupts import deferred
-from posernn.progress import Advance, progress_bar, silent
+from posernn.following import follow
+from posernn.progress import progress_bar, silent
 from stages import one_line, run
 
 ROOM = 320 << 20
 """Bytes that a training must be able to get: the smallest takes 300 MB, and PyTorch may abort where it finds less."""
-AGREE_EVERY = 10
-"""Batches between two questions of the processes to each other whether somebody wants them to stop."""
 
 
 def main(name: str, crops: str, out: Path) -> None:
@@ -98,39 +94,6 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
     write_csv(out / "history.csv", [asdict(row) for row in state.history])
     write_json(out / "run.json", {"run_id": tracked.run_id})
     checkpoint.unlink(missing_ok=True)
-
-
-def follow(
-    steps: training.Steps,
-    iterations: int,
-    log: Callable[[int, dict[str, float]], None] = lambda iteration, metrics: None,
-    save: Callable[[], None] = lambda: None,
-    save_every: int = 1,
-    advance: Advance = silent,
-    group: distributed.Group = training.ALONE,
-) -> None:
-    """Run the training, show and record how it goes, save it now and then and when somebody stops it."""
-    shown, seen, errors, speed = time.monotonic(), None, "", ""
-    with deferred() as stop_requested:
-        for step in steps:
-            if step.row:
-                log(
-                    step.iteration,
-                    {key: value for key, value in asdict(step.row).items() if key != "iteration"},
-                )
-                errors = f", train RMSE {step.row.train_rmse:.1f} px, val RMSE {step.row.val_rmse:.1f} px"
-            # Several processes have to agree when to stop, which takes a moment.
-            stop = (group.size == 1 or step.iteration % AGREE_EVERY == 0) and group.any(stop_requested())
-            if step.iteration % save_every == 0 or stop:
-                save()
-            if stop:
-                raise KeyboardInterrupt
-            elapsed = time.monotonic() - shown
-            if elapsed >= 1 or step.iteration == iterations:
-                if seen is not None and elapsed >= 1:
-                    speed = f", {(step.num_people - seen) / elapsed:.0f} images/s"
-                advance(step.iteration, iterations, f"loss {step.loss.item():.4g}{errors}{speed}")
-                shown, seen = time.monotonic(), step.num_people
 
 
 if __name__ == "__main__":
