@@ -33,9 +33,9 @@ class Recorder:
         read.add(".".join(path))
         return value
 
-    def _dump(self, include=None):
+    def _dump(self, include=None, exclude=()):
         names = include or type(self._section).model_fields
-        values = {name: self._note(name) for name in names}
+        values = {name: self._note(name) for name in names if name not in exclude}
         return {name: value._dump() if isinstance(value, Recorder) else value for name, value in values.items()}
 
 
