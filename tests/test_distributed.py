@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,11 @@ STARTED = []
 def start(folder, module, *arguments):
     command = [sys.executable, "-m", module, *arguments]
     pipe = subprocess.PIPE
-    STARTED.append(subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True))
+    # Whoever runs the tests in the background ignores Ctrl-C, and what is started inherits that.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    STARTED.append(
+        subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True, preexec_fn=heed)
+    )
     return STARTED[-1]
 
 
