@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from posernn import shards
 from posernn.errors import InputError
-from posernn.files import write_tensors
+from posernn.files import source_digest, write_tensors
 from posernn.shards import Folder
 from posernn.training import HistoryRow, TrainingState
 
@@ -33,10 +33,8 @@ def path_for(name: str, settings: dict[str, Any], crops: Folder) -> Path:
         settings: parameters, as JSON takes them.
         crops: folder with the shards.
     """
-    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops)]
+    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops), source_digest()]
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
     # DVC_ROOT is the project itself also where DVC runs an experiment in a temporary copy of it.
     folder = Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
     return folder / f"{name}-{digest.hexdigest()[:16]}.safetensors"

@@ -16,6 +16,7 @@ import numpy
 import PIL
 
 from posernn.errors import InputError
+from posernn.files import source_digest
 
 CONNECT_SECONDS = 20
 
@@ -79,9 +80,6 @@ def _require_same(client: "distributed.Client", pictures: Path | None) -> None: 
 
 def same_as(pictures: Path | None) -> dict[str, str]:
     """What a worker has to have in common with the process that gives it work."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
     names = ""
     if pictures is not None:
         try:
@@ -89,7 +87,7 @@ def same_as(pictures: Path | None) -> dict[str, str]:
         except OSError as error:
             names = str(error)
     return {
-        "posernn": digest.hexdigest()[:16],
+        "posernn": source_digest()[:16],
         "Pillow": PIL.__version__,
         "numpy": numpy.__version__,
         f"names of pictures in {pictures}": names,
