@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from posernn import shards
 from posernn.errors import InputError
 from posernn.files import source_digest, write_tensors
+from posernn.interrupts import held_back
 from posernn.shards import Folder
 from posernn.training import HistoryRow, TrainingState
 
@@ -79,7 +80,7 @@ def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
         return None
     device = next(state.model.parameters()).device
     try:
-        with safe_open(path, framework="pt") as file:
+        with held_back(), safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["posernn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,16 +134,19 @@ def join(device: torch.device) -> Iterator[Group]:
         dist.destroy_process_group()
 
 
-def launch(processes: int, work: Callable[..., None], *arguments: object) -> None:
+def launch(
+    processes: int, explain: Callable[[Exception], str | None], work: Callable[..., None], *arguments: object
+) -> None:
     """Start processes on this machine that call `work`, and wait for them. What they print is that of number 0.
 
     Args:
         processes: how many.
-        work: can be pickled; ends its process with an exit code above 0, and a last line on stderr, when it fails.
+        explain: gives one line for somebody who can mend what was raised; None for a mistake in the program.
+        work: can be pickled.
         arguments: of `work`; can be pickled.
     Raises:
-        InputError: one failed and number 0 did not say why; with what it said.
-        SystemExit: number 0 failed.
+        InputError: one failed, with what `explain` makes of that; or died.
+        SystemExit: one failed for no reason that could be mended; its traceback is printed.
         KeyboardInterrupt: somebody stopped this process. The others were asked to end (SIGTERM) and did.
     """
     import logging
@@ -155,7 +158,8 @@ def launch(processes: int, work: Callable[..., None], *arguments: object) -> Non
     for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # they say in pages what we say in a line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     others = dict.fromkeys(range(1, processes), Std.ALL)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -166,28 +170,45 @@ def launch(processes: int, work: Callable[..., None], *arguments: object) -> Non
             run_id="posernn",
             max_restarts=0,
             signals_to_handle="SIGTERM",
-            logs_specs=DefaultLogsSpecs(folder, redirects=others),
+            logs_specs=DefaultLogsSpecs(name, redirects=others),
         )
         try:
-            elastic_launch(config, _work)(work, *arguments)
+            elastic_launch(config, _work)(folder, explain, work, *arguments)
         except SignalException as error:
             raise KeyboardInterrupt from error
         except ChildFailedError as error:
-            if 0 in error.failures and error.failures[0].exitcode > 0:  # its lines are there already
-                raise SystemExit(1) from error
-            rank, _ = error.get_first_failure()
-            said = [file.read_text(errors="replace") for file in Path(folder).rglob(f"{rank}/stderr.log")]
-            last = (said or [""])[0].strip().splitlines()[-1:] or ["one that died"]
-            raise InputError(f"process {rank} of the training: {last[0].removeprefix('error: ')}") from error
+            rank, failure = error.get_first_failure()
+            # Whoever lost a partner fails too, and may be seen first: what is explained comes before what is not.
+            if reasons := {rank: reason for rank in range(processes) if (reason := _read(folder / f"reason.{rank}"))}:
+                rank, reason = min(reasons.items())
+                raise InputError(f"process {rank} of the training: {reason}" if rank else reason) from error
+            if failure.exitcode < 0:
+                raise InputError(f"process {rank} of the training: one that died") from error
+            print(_read(folder / f"traceback.{rank}"), end="", file=sys.stderr)
+            raise SystemExit(failure.exitcode) from error
 
 
-def _work(work: Callable[..., None], *arguments: object) -> None:
-    """What a process of `launch` does. Where its parent dies, Linux sends it SIGINT: PyTorch asks for that."""
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _work(
+    folder: Path, explain: Callable[[Exception], str | None], work: Callable[..., None], *arguments: object
+) -> None:
+    """What a process of `launch` does. Where its parent dies, Linux sends it SIGINT: PyTorch asks for that.
+
+    What it says of its failure it writes down: several may fail of the same, and one of them is to be heard.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         work(*arguments)
-    except Exception:  # a mistake in the program, which nobody else prints
-        traceback.print_exc()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        reason = explain(error)
+        name, text = ("traceback", traceback.format_exc()) if reason is None else ("reason", reason)
+        with suppress(OSError):
+            (folder / f"{name}.{os.environ['RANK']}").write_text(text, encoding="utf-8")
         sys.exit(1)
 
 

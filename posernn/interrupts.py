@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM as a question that the work answers when it is whole."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,3 +33,18 @@ def deferred() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM interrupt what comes after the block, not the block itself.
+
+    For native code that calls Python: an interruption there may abort the process, or be taken for another error.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals do not arrive here
+        yield
+        return
+    with deferred() as stop_requested:
+        yield
+    if stop_requested():
+        raise KeyboardInterrupt

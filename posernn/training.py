@@ -17,6 +17,7 @@ from posernn.augmentation import augment, draw_amounts
 from posernn.dataset import Crops, batch_people
 from posernn.distributed import Group
 from posernn.errors import InputError
+from posernn.interrupts import held_back
 from posernn.losses import LOSSES, masked_sum
 from posernn.models.vgg import normalize
 
@@ -115,12 +116,13 @@ def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimi
     """Build adam, adamw or sgd (momentum 0.9) over the model's parameters."""
     parameters = list(model.parameters())
     fused = parameters[0].device.type == "cuda"
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, fused=fused)
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, fused=fused)
-    if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=fused)
+    with held_back():  # the first optimizer imports PyTorch's compiler, whose native modules abort when interrupted
+        if name == "adam":
+            return torch.optim.Adam(parameters, lr=lr, fused=fused)
+        if name == "adamw":
+            return torch.optim.AdamW(parameters, lr=lr, fused=fused)
+        if name == "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=fused)
     raise ValueError(f"make_optimizer: expected adam, adamw or sgd, got {name!r}")
 
 

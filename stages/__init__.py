@@ -2,8 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import typer
 
@@ -26,7 +25,7 @@ ROOM = 64 << 20
 
 
 def run(main: Callable[..., None], *, room: int = ROOM) -> None:
-    """Run a stage. Clusters send SIGTERM: it is the same as Ctrl-C.
+    """Run a stage: exit code 1 and one line for what somebody can mend, 130 for Ctrl-C and SIGTERM (clusters send it).
 
     Args:
         main: its function; what it takes is what the command takes.
@@ -35,27 +34,20 @@ def run(main: Callable[..., None], *, room: int = ROOM) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
-    with one_line():
+    try:
         require_room(room)
         app()
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    """Turn a wrong input, a system that refuses and a full memory into one line and exit code 1, Ctrl-C into 130."""
-    try:
-        yield
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        reason = _reason(error)
+        reason = explain(error)
         if reason is None:
             raise
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(1)
 
 
-def _reason(error: Exception) -> str | None:
+def explain(error: Exception) -> str | None:
     """The line for somebody who can mend it; None for a mistake in the program."""
     if isinstance(error, InputError):
         return str(error)

@@ -11,7 +11,7 @@ from posernn.device import choose_device, choose_dtype
 from posernn.files import write_csv, write_json
 from posernn.following import follow
 from posernn.progress import progress_bar, silent
-from stages import one_line, run
+from stages import explain, run
 
 ROOM = 320 << 20
 """Bytes that a training must be able to get: the smallest takes 300 MB, and PyTorch may abort where it finds less."""
@@ -21,15 +21,14 @@ def main(name: str, crops: str, out: Path) -> None:
     """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
     settings = params.load()
     if settings.train.processes > 1 and not distributed.launched():
-        distributed.launch(settings.train.processes, work, name, crops, out)
+        distributed.launch(settings.train.processes, explain, work, name, crops, out)
     else:
         train_one(settings, name, crops, out)
 
 
 def work(name: str, crops: str, out: Path) -> None:
     """What each of several processes does."""
-    with one_line():
-        train_one(params.load(), name, crops, out)
+    train_one(params.load(), name, crops, out)
 
 
 def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:

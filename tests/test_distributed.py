@@ -61,9 +61,16 @@ def fail_in_one(rank, how):
     if os.environ["RANK"] == rank:
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        print("error: no room", file=sys.stderr)
-        sys.exit(1)
+        raise (InputError if how == "input" else RuntimeError)("no room")
     time.sleep(60)
+
+
+def explain(error):
+    return str(error) if isinstance(error, InputError) else None
+
+
+def fail_in_all():
+    raise InputError("no room for anybody")
 
 
 def note_what_is_written(folder, *arguments):
@@ -91,7 +98,7 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
     """Shares of 5 people are 3 and 2, or 2, 2 and 1: none is the whole batch's mean."""
-    distributed.launch(processes, train_together, tmp_path)
+    distributed.launch(processes, explain, train_together, tmp_path)
     for rank in range(processes):
         found = read_json(tmp_path / f"{rank}.json")
         np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
@@ -101,17 +108,33 @@ def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
         assert found["alone"] == pytest.approx(found["rows"][-1][2], rel=1e-6)
 
 
-@pytest.mark.parametrize(("rank", "how", "said"), [("1", "error", "no room"), ("1", "killed", "one that died")])
+@pytest.mark.parametrize(
+    ("rank", "how", "said"),
+    [
+        ("0", "input", "^no room"),
+        ("1", "input", "^process 1 of the training: no room"),
+        ("0", "killed", "^process 0 of the training: one that died"),
+        ("1", "killed", "^process 1 of the training: one that died"),
+    ],
+)
 def test_a_process_that_fails_ends_all_of_them(rank, how, said):
-    with pytest.raises(InputError, match=f"process {rank} of the training: {said}"):
-        distributed.launch(2, fail_in_one, rank, how)
+    with pytest.raises(InputError, match=said):
+        distributed.launch(2, explain, fail_in_one, rank, how)
 
 
-def test_the_first_process_speaks_for_itself_if_it_can():
-    with pytest.raises(SystemExit):
-        distributed.launch(2, fail_in_one, "0", "error")
-    with pytest.raises(InputError, match="process 0 of the training: one that died"):
-        distributed.launch(2, fail_in_one, "0", "killed")
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_mistake_in_one_process_is_shown_where_it_was_made(rank, capfd):
+    with pytest.raises(SystemExit, match="1"):
+        distributed.launch(2, explain, fail_in_one, rank, "mistake")
+    said = capfd.readouterr().err
+    assert said.count("RuntimeError: no room") == 1
+    assert ", in fail_in_one\n" in said
+
+
+def test_of_several_that_fail_one_is_heard(capfd):
+    with pytest.raises(InputError, match="no room for anybody"):  # chance says which of them is seen first
+        distributed.launch(2, explain, fail_in_all)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_process_without_a_person_is_refused():
@@ -173,7 +196,7 @@ def test_one_process_writes_and_records(tmp_path, project, monkeypatch):
     monkeypatch.delenv("POSERNN_TRACKING", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there: what is recorded stays
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    distributed.launch(2, note_what_is_written, tmp_path, "model", Path("crops"), Path("runs/model"))
+    distributed.launch(2, explain, note_what_is_written, tmp_path, "model", Path("crops"), Path("runs/model"))
     assert [path.name for path in tmp_path.glob("*.written")] == ["0.written"]
     assert len((tmp_path / "0.written").read_text().splitlines()) == 3 + 4  # checkpoints; weights, model, history, run
     (recorded,) = (tmp_path / "mlflow-pending").glob("*.jsonl")
@@ -188,7 +211,7 @@ def test_a_stage_trains_with_several_processes(tmp_path, project):
     assert ended.returncode == 0, said
     assert printed.count("train model: lstm") == 1
     assert ", 2 processes" in printed
-    assert len(said.splitlines()) == 3, said  # two lots of decoded crops, and the training
+    assert said.count("crops: 17/17 people") == said.count("crops: 7/7 people") == said.count("60/60 batches") == 1
     assert sorted(path.name for path in (tmp_path / "runs/model").iterdir()) == [
         "history.csv",
         "model.json",

@@ -1,6 +1,7 @@
 """Being asked to stop: once is a question, again is an order."""
 
 import signal
+import threading
 
 import pytest
 
@@ -21,3 +22,36 @@ def test_a_second_signal_interrupts_at_once_unless_it_is_the_first_one_again(mon
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def work_and_be_interrupted(number, done):
+    with interrupts.held_back():
+        signal.raise_signal(number)
+        done.append(number)
+        if number == signal.SIGTERM:
+            raise ValueError("damaged")
+
+
+def test_a_block_is_whole_before_it_is_interrupted():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        work_and_be_interrupted(signal.SIGINT, done)
+    assert done == [signal.SIGINT]
+
+
+def test_what_goes_wrong_in_a_block_is_said_also_where_somebody_interrupts_it():
+    with pytest.raises(ValueError, match="damaged"):
+        work_and_be_interrupted(signal.SIGTERM, [])
+
+
+def test_other_threads_do_without():
+    done = []
+
+    def work():
+        with interrupts.held_back():
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done

@@ -2,6 +2,8 @@
 
 import json
 import resource
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -237,6 +239,22 @@ def test_a_broken_or_missing_file_is_one_line(tmp_path):
         InputError, match=r"expected a model of posernn, got .*expected one of cnn, lstm, lstm_attention"
     ):
         models.load(tmp_path)
+
+
+@pytest.mark.usefixtures("interrupted_reading")
+def test_weights_that_are_read_when_somebody_interrupts_are_not_called_broken(tmp_path):
+    models.save(tmp_path, small("cnn"), "cnn", crop_size=64, trunk_width=0.125)
+    with pytest.raises(KeyboardInterrupt):
+        models.load(tmp_path)
+
+
+def test_loading_takes_no_compiler(name, tmp_path):
+    """PyTorch imports it to fill tensors that have shapes alone: two seconds, in which Ctrl-C aborts the process."""
+    models.save(tmp_path, small(name), name, crop_size=64, trunk_width=0.125, **ARGUMENTS[name])
+    code = "import pathlib, sys; from posernn import models; models.load(pathlib.Path()); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "torch" in ended.stdout.split()
+    assert "torch._dynamo" not in ended.stdout.split()
 
 
 @pytest.mark.timeout(60)

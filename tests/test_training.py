@@ -1,6 +1,8 @@
 """The loop: learns, reports, halves, stops on NaN, and goes on after a stop as if there had been none."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -179,6 +181,29 @@ def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_g
     assert all(torch.isfinite(parameter).all() for parameter in again.model.parameters())
 
 
+def test_an_optimizer_is_whole_before_it_is_interrupted():
+    """The first one imports PyTorch's compiler, in which an interruption aborts the process."""
+    code = """
+import signal, sys
+import torch
+from posernn.training import make_optimizer
+
+class Interrupted:
+    def find_spec(self, name, *where):
+        if name == "torch._dynamo":
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupted())
+try:
+    make_optimizer("adam", torch.nn.Linear(1, 1), 1e-3)
+except KeyboardInterrupt:
+    print("torch._dynamo" in sys.modules)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "True\n"
+
+
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     state = fresh()
     next(state.model.parameters()).data.view(-1)[0] = math.nan
@@ -197,6 +222,15 @@ def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"expected a checkpoint of this training"):
         checkpoints.restore(path, fresh())
+
+
+@pytest.mark.usefixtures("interrupted_reading")
+def test_a_checkpoint_that_is_read_when_somebody_interrupts_is_not_called_broken(tmp_path):
+    path = tmp_path / "last.safetensors"
+    checkpoints.save(path, fresh(), {})
+    state = fresh()
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.restore(path, state)
 
 
 def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeypatch):

@@ -118,9 +118,13 @@ def test_a_stage_that_was_killed_ends_with_the_same_bytes(reference, work, stage
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_that_is_asked_to_stop_ends_with_130_and_can_go_on(reference, work, stage):
     folder, seconds = reference
+    rng = random.Random(stage)
+    signals = ["SIGINT", "SIGTERM"] * 2 * TIMES
+    stops = [{"seconds": seconds[stage] * rng.uniform(0.05, 0.7), "signal": name} for name in signals]
     again = work(stage)
-    stops = [{"seconds": 0.4 * seconds[stage], "signal": name} for name in ("SIGINT", "SIGTERM")]
-    assert run_stage(again, stage, stops).codes == [130, 130]
+    codes = run_stage(again, stage, stops).codes
+    assert set(codes) <= {0, 130}, codes  # one that went on where another stopped may end before it is asked
+    assert codes.count(130) >= TIMES, f"hardly disturbed: {codes}"
     require_the_same(again, folder)
 
 

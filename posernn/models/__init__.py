@@ -10,6 +10,7 @@ from torch import nn
 
 from posernn.errors import InputError
 from posernn.files import read_json, write_json, write_tensors
+from posernn.interrupts import held_back
 from posernn.models.attention import AttentionLstm
 from posernn.models.cnn import Cnn
 from posernn.models.lstm import Lstm
@@ -56,7 +57,8 @@ def load(folder: Path) -> nn.Module:
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         raise InputError(f"{folder / 'model.json'}: expected a model of posernn, got {error}") from error
     try:
-        model.load_state_dict(load_file(weights_path), assign=True)
+        with held_back():
+            model.load_state_dict(load_file(weights_path), assign=True)
     except FileNotFoundError as error:
         raise InputError(f"{weights_path}: expected weights, got nothing; train first") from error
     except (SafetensorError, OSError) as error:

@@ -22,6 +22,8 @@ def initialize(recurrent: nn.Module) -> None:
 
     Source: Glorot & Bengio 2010 (inputs); Saxe et al. 2014 (orthogonal); Jozefowicz et al. 2015 (forget bias of 1).
     """
+    if next(recurrent.parameters()).is_meta:  # as in `start_at_center`
+        return
     for name, parameter in recurrent.named_parameters():
         if name.startswith("weight_ih"):
             for gate in parameter.chunk(4):

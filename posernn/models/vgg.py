@@ -53,6 +53,8 @@ def start_at_center(project: nn.Linear) -> None:
 
     Source: small normal weights as in Xiao et al. 2018 (SimpleBaselines); see docs/decisions/0009.
     """
+    if project.weight.is_meta:  # shapes alone: PyTorch would import its compiler, for seconds, to draw nothing
+        return
     nn.init.normal_(project.weight, std=0.001)
     nn.init.constant_(project.bias, 0.5)
 
