@@ -233,9 +233,10 @@ class _SynchronizedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(maps)
         exact = maps.double()  # the variance is a small difference of large sums
-        sums = torch.stack([exact.sum(dim=(0, 2, 3)), exact.square().sum(dim=(0, 2, 3))])  # (2, C)
-        count = _summed(torch.tensor([maps.numel() / maps.shape[1]], dtype=torch.float64))  # (1,)
-        mean, square = (_Sum.apply(sums) / count).unbind()  # (C,)
+        total, squares = exact.sum(dim=(0, 2, 3)), exact.square().sum(dim=(0, 2, 3))  # (C,)
+        count = torch.full_like(total, maps.numel() / maps.shape[1])  # (C,), to go with the sums in one message
+        total, squares, count = _Sum.apply(torch.stack([total, squares, count])).unbind()
+        mean, square = total / count, squares / count
         variance = square - mean.square()
         with torch.no_grad():
             assert self.running_mean is not None

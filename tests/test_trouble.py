@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,6 +127,18 @@ def test_a_stage_that_is_asked_to_stop_ends_with_130_and_can_go_on(reference, wo
     assert set(codes) <= {0, 130}, codes  # one that went on where another stopped may end before it is asked
     assert codes.count(130) >= TIMES, f"hardly disturbed: {codes}"
     require_the_same(again, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_is_stopped_while_it_imports_says_nothing(tmp_path, stage, number):
+    (tmp_path / "numpy.py").write_text(f"import os, time\nos.kill(os.getpid(), {number})\ntime.sleep(60)")
+    command = [sys.executable, "-m", f"stages.{stage}", *STAGES[stage].split()]
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background ignores it
+    environ = environment(PYTHONPATH=path)
+    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, preexec_fn=heed, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
 
 
 def require_one_line(ended, pattern, *, at_least=1):
