@@ -5,7 +5,6 @@ of batch normalisation included, are sums over all processes: how many there are
 """
 
 import os
-import signal
 import sys
 import tempfile
 import traceback
@@ -21,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posernn.errors import InputError
+from posernn.interrupts import exit_code
 from posernn.machine import num_cores
 
 
@@ -199,11 +199,9 @@ def _work(
 
     What it says of its failure it writes down: several may fail of the same, and one of them is to be heard.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        work(*arguments)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        with exit_code():
+            work(*arguments)
     except Exception as error:
         reason = explain(error)
         name, text = ("traceback", traceback.format_exc()) if reason is None else ("reason", reason)

@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM as a question that the work answers when it is whole."""
+"""Ctrl-C and SIGTERM (clusters send it): they end a program with exit code 130, or are a question to the work."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +11,40 @@ from types import FrameType
 TWICE_SECONDS = 1.0
 
 
+def when_asked_to_stop(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Have Ctrl-C and SIGTERM call `handler`; what a shell runs in the background ignores Ctrl-C still."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def exit_code() -> Iterator[None]:
+    """Interrupt the block, and the program with exit code 130, when it is asked to stop.
+
+    Native code that calls Python may make another exception of the interruption: matplotlib's gives a ValueError.
+    """
+    asked = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    try:
+        when_asked_to_stop(interrupt)
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        if asked:
+            sys.exit(130)
+        raise
+
+
 @contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Hold back the first Ctrl-C or SIGTERM (clusters send it); another, a second or more later, interrupts at once.
+    """Hold back the first Ctrl-C or SIGTERM; another, a second or more later, interrupts at once.
 
     Who stops several processes often tells each of them twice: the terminal does, and the process that started them.
 

@@ -1,12 +1,11 @@
 """One thin command per stage of dvc.yaml: arguments -> library call -> files."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 from posernn.errors import InputError
+from posernn.interrupts import exit_code, when_asked_to_stop
 from posernn.machine import require_room
 
 OUT_OF_MEMORY = (
@@ -24,15 +23,8 @@ ROOM = 64 << 20
 """Bytes that a stage must be able to get. With less, Arrow and its allocator may abort or wait for ever."""
 
 
-def _when_stopped(handler: Callable[[int, FrameType | None], object]) -> None:
-    """Have Ctrl-C and SIGTERM (clusters send it) call `handler`; a shell's background jobs ignore Ctrl-C still."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
 if sys.argv[0] == "-m":  # `python -m stages.x` goes on to import for seconds, and leaves nothing to tidy up
-    _when_stopped(lambda number, frame: os._exit(130))
+    when_asked_to_stop(lambda number, frame: os._exit(130))
 
 
 def run(main: Callable[..., None], *, room: int = ROOM) -> None:
@@ -43,15 +35,13 @@ def run(main: Callable[..., None], *, room: int = ROOM) -> None:
         room: bytes that it must be able to get.
     """
     try:
-        _when_stopped(signal.default_int_handler)
-        import typer  # not above: it takes a while, too
+        with exit_code():
+            import typer  # not above: it takes a while, too
 
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command()(main)
-        require_room(room)
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
+            app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            app.command()(main)
+            require_room(room)
+            app()
     except Exception as error:
         reason = explain(error)
         if reason is None:
