@@ -146,7 +146,7 @@ def launch(
         arguments: of `work`; can be pickled.
     Raises:
         InputError: one failed, with what `explain` makes of that; or died.
-        SystemExit: one failed for no reason that could be mended; its traceback is printed.
+        SystemExit: one was asked to stop (130); or failed of a mistake in the program, whose traceback is printed.
         KeyboardInterrupt: somebody stopped this process. The others were asked to end (SIGTERM) and did.
     """
     import logging
@@ -182,10 +182,12 @@ def launch(
             if reasons := {rank: reason for rank in range(processes) if (reason := _read(folder / f"reason.{rank}"))}:
                 rank, reason = min(reasons.items())
                 raise InputError(f"process {rank} of the training: {reason}" if rank else reason) from error
-            if failure.exitcode < 0:
-                raise InputError(f"process {rank} of the training: one that died") from error
-            print(_read(folder / f"traceback.{rank}"), end="", file=sys.stderr)
-            raise SystemExit(failure.exitcode) from error
+            if failure.exitcode == 130:
+                raise SystemExit(130) from error
+            if shown := _read(folder / f"traceback.{rank}"):
+                print(shown, end="", file=sys.stderr)
+                raise SystemExit(1) from error
+            raise InputError(f"process {rank} of the training: one that died") from error
 
 
 def _read(path: Path) -> str:

@@ -112,17 +112,17 @@ class TrainingState:
             )
 
 
+@held_back()  # the first optimizer imports PyTorch's compiler, whose native modules abort when interrupted
 def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
     """Build adam, adamw or sgd (momentum 0.9) over the model's parameters."""
     parameters = list(model.parameters())
     fused = parameters[0].device.type == "cuda"
-    with held_back():  # the first optimizer imports PyTorch's compiler, whose native modules abort when interrupted
-        if name == "adam":
-            return torch.optim.Adam(parameters, lr=lr, fused=fused)
-        if name == "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, fused=fused)
-        if name == "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=fused)
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=lr, fused=fused)
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=lr, fused=fused)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=fused)
     raise ValueError(f"make_optimizer: expected adam, adamw or sgd, got {name!r}")
 
 

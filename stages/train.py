@@ -21,14 +21,9 @@ def main(name: str, crops: str, out: Path) -> None:
     """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
     settings = params.load()
     if settings.train.processes > 1 and not distributed.launched():
-        distributed.launch(settings.train.processes, explain, work, name, crops, out)
+        distributed.launch(settings.train.processes, explain, train_one, settings, name, crops, out)
     else:
         train_one(settings, name, crops, out)
-
-
-def work(name: str, crops: str, out: Path) -> None:
-    """What each of several processes does."""
-    train_one(params.load(), name, crops, out)
 
 
 def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from small_project import ROOT, STAGES, environment, lay_out
 from test_training import SETTINGS, SIDE, crops
 
-from posernn import distributed, files, models
+from posernn import distributed, files, models, params
 from posernn.errors import InputError
 from posernn.files import read_json, write_json
 from posernn.training import TrainingState, make_optimizer, train, validate
@@ -61,6 +61,8 @@ def fail_in_one(rank, how):
     if os.environ["RANK"] == rank:
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if how == "silent":
+            os._exit(1)
         raise (InputError if how == "input" else RuntimeError)("no room")
     time.sleep(60)
 
@@ -85,7 +87,7 @@ def note_what_is_written(folder, *arguments):
         return replacing(path)
 
     files.replacing = noted
-    stages.train.work(*arguments)
+    stages.train.train_one(params.load(), *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,7 @@ def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
         ("1", "input", "^process 1 of the training: no room"),
         ("0", "killed", "^process 0 of the training: one that died"),
         ("1", "killed", "^process 1 of the training: one that died"),
+        ("1", "silent", "^process 1 of the training: one that died"),
     ],
 )
 def test_a_process_that_fails_ends_all_of_them(rank, how, said):
