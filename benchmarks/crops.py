@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from timing import in_turns, release, report
 
-from posernn import crops, mpii
-from posernn.cropping import crops_of_images
+from posernn.data import crops, mpii
+from posernn.data.cropping import crops_of_images
 
 os.environ["OMP_NUM_THREADS"] = "1"
 IMAGES = 200

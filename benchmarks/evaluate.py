@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 from timing import seconds_of
 
-from posernn import metrics
+from posernn.evaluation import metrics
 
 rng = np.random.default_rng(0)
 truth = rng.uniform(0, 700, (2958, 16, 2))

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from timing import in_turns, release, report
 
-from posernn import crops, dataset, evaluation, mpii, shards, splits
-from posernn.augmentation import augment, draw_amounts
-from posernn.parallel import processes
+from posernn.data import batches, crops, mpii, shards, splits
+from posernn.data.augmentation import augment, draw_amounts
+from posernn.evaluation import scores
+from posernn.runtime.parallel import processes
 
 BATCH, BATCHES, SIDE = 25, 40, 224
 
@@ -33,15 +34,15 @@ def main() -> None:
             crops.write_crops(people, root / "images", folder, executor=executor, **settings)
         if hasattr(os, "sched_setaffinity"):  # two threads of one core get in each other's way
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        jpegs = evaluation.jpegs_of(shards.read_crops(folder, "train"))
-        who = [dataset.batch_people(len(jpegs), BATCH, iteration, seed=0) for iteration in range(BATCHES)]
+        jpegs = scores.jpegs_of(shards.read_crops(folder, "train"))
+        who = [batches.batch_people(len(jpegs), BATCH, iteration, seed=0) for iteration in range(BATCHES)]
 
         def decode() -> None:
             for batch in who:
                 for person in batch:
                     Image.open(io.BytesIO(jpegs[person])).load()
 
-        def feed(loaded: dataset.Crops, flip: float) -> None:
+        def feed(loaded: batches.Crops, flip: float) -> None:
             for iteration, batch in enumerate(who):
                 amounts = draw_amounts(
                     BATCH, flip=flip, rotation=0.0, scale=0.0, color=0.0, random=np.random.default_rng([0, iteration])
@@ -50,8 +51,8 @@ def main() -> None:
                 images.float()
 
         for limit, kept in ((0, "decoded again in each epoch"), (2**40, "decoded in memory")):
-            dataset.DECODED_LIMIT = limit
-            loaded = dataset.load(folder, "train")
+            batches.DECODED_LIMIT = limit
+            loaded = batches.load(folder, "train")
             for flip, how in ((0.0, "as they are"), (0.5, "half of them mirrored here")):
                 times = in_turns(
                     decode, lambda loaded=loaded, flip=flip: feed(loaded, flip), rounds=9, clock=time.process_time

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from posernn import models, training
-from posernn.dataset import Crops
-from posernn.models.vgg import normalize
+from posernn import models
+from posernn.data.batches import Crops
+from posernn.models.parts.vgg import normalize
+from posernn.training import loop
 
 os.environ["POSERNN_TRACKING"] = "off"
 TRY = "--try" in sys.argv
@@ -56,12 +57,12 @@ def matrix_peak() -> float:
     return rate(lambda: [a @ b for _ in range(repeats)], 2 * size**3 * repeats)
 
 
-def fresh(arch: str) -> training.TrainingState:
+def fresh(arch: str) -> loop.TrainingState:
     torch.manual_seed(0)
     more = {} if arch == "cnn" else {"layers": 2, "hidden_size": 128, "joint_order": "easy_first"}
     model = models.build(arch, crop_size=SIDE, trunk_width=WIDTH, **more).to(DEVICE)
     model = model.to(memory_format=torch.channels_last)
-    return training.TrainingState(model, training.make_optimizer("adam", model, 1e-3))
+    return loop.TrainingState(model, loop.make_optimizer("adam", model, 1e-3))
 
 
 def crops() -> Crops:
@@ -103,7 +104,7 @@ def ours(arch: str, batch: int, people: Crops) -> float:
     """Images per second of posernn's own training, validation left out."""
     state = fresh(arch)
     few = Crops(people.images, people.joints_unit[:1], people.annotated[:1], SIDE)
-    steps = training.train(
+    steps = loop.train(
         state,
         people,
         few,

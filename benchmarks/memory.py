@@ -52,7 +52,8 @@ def peak_of(work: Callable[[], object]) -> tuple[float, float]:
 
 def many(count: int) -> pa.Table:
     """So many people of the demo who get a crop."""
-    from posernn import crops, files, schemas
+    from posernn.data import crops, schemas
+    from posernn.runtime import files
 
     people = crops.select(files.read_table(ROOT / "data/people.parquet", schemas.PEOPLE), "train")
     times = -(-count // people.num_rows)
@@ -64,8 +65,8 @@ def many(count: int) -> pa.Table:
 
 
 def cut(folder: Path, count: int) -> None:
-    from posernn import crops
-    from posernn.parallel import processes
+    from posernn.data import crops
+    from posernn.runtime.parallel import processes
 
     people = many(count)
     settings = {"box": "joints", "padding": 20, "keep_aspect": False, "side": 64, "jpeg_quality": 92}
@@ -74,12 +75,12 @@ def cut(folder: Path, count: int) -> None:
 
 
 def feed(folder: Path) -> None:
-    from posernn import dataset
+    from posernn.data import batches
 
-    dataset.DECODED_LIMIT = 0
-    crops = dataset.load(folder, "train")
+    batches.DECODED_LIMIT = 0
+    crops = batches.load(folder, "train")
     for iteration in range(len(crops) // BATCH):  # an epoch
-        crops.images(dataset.batch_people(len(crops), BATCH, iteration, seed=0)).float()
+        crops.images(batches.batch_people(len(crops), BATCH, iteration, seed=0)).float()
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import resource
 from scipy.io import loadmat
 from timing import in_turns, release, report
 
-from posernn import mpii
+from posernn.data import mpii
 
 path = release() / "mpii_human_pose_v1_u12_1.mat"
 times = in_turns(lambda: loadmat(path), lambda: mpii.parse_release(mpii.read_release(path)), rounds=5)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from timing import release, report
 
-from posernn import crops, mpii
-from posernn.parallel import processes
-from posernn.synthetic import synthesize
+from posernn.data import crops, mpii
+from posernn.data.synthetic import synthesize
+from posernn.runtime.parallel import processes
 
 ROUNDS = 3
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from posernn import tracking
+from posernn.runtime import tracking
 
 CORES, SECONDS, POINTS = 2, 110, 8
 """The demo's shorter training."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from timing import in_turns, report
 
-from posernn import checkpoints, models, tracking, training
-from posernn.dataset import Crops
-from posernn.following import follow
-from posernn.models.vgg import normalize
+from posernn import models
+from posernn.data.batches import Crops
+from posernn.models.parts.vgg import normalize
+from posernn.runtime import tracking
+from posernn.training import checkpoints, loop
+from posernn.training.following import follow
 
 PEOPLE, BATCH, SIDE, WIDTH = 1000, 25, 64, 0.125
 ITERATIONS, ROUNDS = 150, 7
@@ -26,11 +28,11 @@ def crops() -> Crops:
     )
 
 
-def fresh(arch: str) -> training.TrainingState:
+def fresh(arch: str) -> loop.TrainingState:
     torch.manual_seed(0)
     more = {} if arch == "cnn" else {"layers": 2, "hidden_size": 128, "joint_order": "easy_first"}
     model = models.build(arch, crop_size=SIDE, trunk_width=WIDTH, **more).to(memory_format=torch.channels_last)
-    return training.TrainingState(model, training.make_optimizer("adam", model, 1e-3))
+    return loop.TrainingState(model, loop.make_optimizer("adam", model, 1e-3))
 
 
 def bare(arch: str, people: Crops) -> None:
@@ -48,7 +50,7 @@ def bare(arch: str, people: Crops) -> None:
 
 def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
     state = fresh(arch)
-    steps = training.train(
+    steps = loop.train(
         state,
         people,
         few,

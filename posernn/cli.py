@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from posernn.errors import InputError
+from posernn.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,10 @@ def score(
     """Print PCKh@0.5 by group and in total, Total @0.1 and the area under its curve, in percent."""
     import pyarrow as pa
 
-    from posernn import files, metrics, report, schemas
+    from posernn.data import schemas
+    from posernn.evaluation import metrics
+    from posernn.report import tables
+    from posernn.runtime import files
 
     truth = files.read_table(people, schemas.PEOPLE)
     keys, pred_image = _read_predictions(predictions, val_list)
@@ -102,8 +105,8 @@ def score(
         metrics.pckh_total(errors, 0.1),
         metrics.area_under_curve(metrics.pckh_curve(errors)),
     ]
-    row = [predictions.stem, *(report.number(100 * value, 2) for value in values)]
-    typer.echo(report.plain_table(["", *report.GROUPS, "Total @0.1", "AUC"], [row]))
+    row = [predictions.stem, *(tables.number(100 * value, 2) for value in values)]
+    typer.echo(tables.plain_table(["", *tables.GROUPS, "Total @0.1", "AUC"], [row]))
     not_scored = metrics.num_without_score(errors)
     typer.echo(f"{len(truth):,} people" + (f", {not_scored:,} of them without a scored joint" if not_scored else ""))
 
@@ -120,8 +123,9 @@ def _read_predictions(path: Path, val_list: Path | None) -> "tuple[list[Key], np
     """Whose joints, and the joints, image px counted from 0, (N, 16, 2)."""
     import numpy as np
 
-    from posernn import files, schemas
-    from posernn.splits import read_list
+    from posernn.data import schemas
+    from posernn.data.splits import read_list
+    from posernn.runtime import files
 
     if path.suffix != ".npy":
         table = files.read_table(path, schemas.PREDICTIONS)
@@ -162,7 +166,10 @@ def predict(
     import numpy as np
     import torch
 
-    from posernn import files, inference, models, prediction
+    from posernn import models
+    from posernn.evaluation.predict import predict as predict_joints
+    from posernn.report import photos
+    from posernn.runtime import files
 
     if out.suffix not in (".parquet", ".json"):
         raise InputError(f"--out: expected a name that ends in .parquet or .json, got {out}; choose one of them")
@@ -170,16 +177,16 @@ def predict(
     if source[0].is_dir():
         if len(source) > 1:
             raise InputError(f"SOURCE: expected image files or one folder of crops, got {len(source)}; predict each")
-        people = inference.people_of_crops(source[0], side)
+        people = photos.people_of_crops(source[0], side)
     else:
-        people, left_out = inference.people_of_images(source, _parse_box(box), side, keep_aspect=keep_aspect)
+        people, left_out = photos.people_of_images(source, _parse_box(box), side, keep_aspect=keep_aspect)
         for reason in left_out:
             typer.echo(f"left out: {reason}", err=True)
     crops = np.stack([np.asarray(person.crop) for person in people])  # (N, S, S, 3)
-    joints_crop = side * prediction.predict(model, torch.from_numpy(crops).permute(0, 3, 1, 2))
-    inference.write(out, people, joints_crop)
+    joints_crop = side * predict_joints(model, torch.from_numpy(crops).permute(0, 3, 1, 2))
+    photos.write(out, people, joints_crop)
     if draw is not None:
-        inference.draw(draw, people, joints_crop)
+        photos.draw(draw, people, joints_crop)
     typer.echo(f"{len(people):,} people: {out}" + (f"; drawn in {draw}" if draw else ""))
 
 
@@ -201,7 +208,7 @@ def _parse_box(text: str | None) -> "np.ndarray | None":
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000) -> None:
     """Show recorded runs in MLflow's viewer, for this machine only. Ctrl-C ends it."""
-    from posernn import tracking
+    from posernn.runtime import tracking
 
     uri = tracking.backend_uri()
     if uri.startswith(("http://", "https://")):
@@ -229,7 +236,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 @app.command()
 def sync() -> None:
     """Send to MLflow what could not be sent while it was down."""
-    from posernn import mlflow_sender, tracking
+    from posernn.runtime import mlflow_sender, tracking
 
     sent, busy = mlflow_sender.sync()
     left = f"; {busy} being written by trainings that send it themselves" if busy else ""

@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from posernn.errors import InputError
-from posernn.interrupts import exit_code, when_asked_to_stop
-from posernn.machine import require_room
+from posernn.runtime.errors import InputError
+from posernn.runtime.interrupts import exit_code, when_asked_to_stop
+from posernn.runtime.machine import require_room
 
 OUT_OF_MEMORY = (
     "out of memory",  # CUDA, MPS

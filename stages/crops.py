@@ -3,9 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from posernn import crops, files, params, schemas, shards
-from posernn.parallel import workers
-from posernn.progress import progress_bar
+from posernn import params
+from posernn.data import crops, schemas, shards
+from posernn.runtime import files
+from posernn.runtime.parallel import workers
+from posernn.runtime.progress import progress_bar
 from stages import run
 
 

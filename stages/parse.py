@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from posernn import annotations, files, params, splits
+from posernn import params
+from posernn.data import annotations, splits
+from posernn.runtime import files
 from stages import run
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from posernn import params
-from posernn.errors import InputError
-from posernn.parallel import workers
-from posernn.progress import progress_bar
-from posernn.synthetic import synthesize
+from posernn.data.synthetic import synthesize
+from posernn.runtime.errors import InputError
+from posernn.runtime.parallel import workers
+from posernn.runtime.progress import progress_bar
 from stages import run
 
 

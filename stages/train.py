@@ -6,11 +6,14 @@ from pathlib import Path
 
 import torch
 
-from posernn import checkpoints, dataset, distributed, models, params, tracking, training
-from posernn.device import choose_device, choose_dtype
-from posernn.files import write_csv, write_json
-from posernn.following import follow
-from posernn.progress import progress_bar, silent
+from posernn import models, params
+from posernn.data import batches
+from posernn.runtime import tracking
+from posernn.runtime.device import choose_device, choose_dtype
+from posernn.runtime.files import write_csv, write_json
+from posernn.runtime.progress import progress_bar, silent
+from posernn.training import checkpoints, loop, processes
+from posernn.training.following import follow
 from stages import explain, run
 
 ROOM = 320 << 20
@@ -20,8 +23,8 @@ ROOM = 320 << 20
 def main(name: str, crops: str, out: Path) -> None:
     """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
     settings = params.load()
-    if settings.train.processes > 1 and not distributed.launched():
-        distributed.launch(settings.train.processes, explain, train_one, settings, name, crops, out)
+    if settings.train.processes > 1 and not processes.launched():
+        processes.launch(settings.train.processes, explain, train_one, settings, name, crops, out)
     else:
         train_one(settings, name, crops, out)
 
@@ -38,15 +41,15 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
     device = choose_device(train.device)
     dtype = choose_dtype(train.precision, device)
 
-    with distributed.join(device) as group:
+    with processes.join(device) as group:
         group.require_people(train.batch_size)
         first = group.rank == 0
         with progress_bar("decode crops", "people") if first else nullcontext(silent) as advance:
-            train_crops, val_crops = dataset.load(crops, "train", advance), dataset.load(crops, "val", advance)
+            train_crops, val_crops = batches.load(crops, "train", advance), batches.load(crops, "val", advance)
         torch.manual_seed(train.seed)
         # channels_last: the layout in which crops are decoded and convolutions are quickest
         model = models.build(arch, **arguments).to(device).to(memory_format=torch.channels_last)
-        state = training.TrainingState(model, training.make_optimizer(train.optimizer, model, train.lr))
+        state = loop.TrainingState(model, loop.make_optimizer(train.optimizer, model, train.lr))
         checkpoint = checkpoints.path_for(name, all_settings, crops)
         extra = checkpoints.restore(checkpoint, state) or {"run_id": None}
         group.require_same("checkpoint", state.iteration)
@@ -57,7 +60,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             if state.iteration:
                 print(f"train {name}: going on after iteration {state.iteration} of {data.iterations}", flush=True)
 
-        steps = training.train(
+        steps = loop.train(
             state,
             train_crops,
             val_crops,

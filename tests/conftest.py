@@ -25,7 +25,7 @@ def mpii_root() -> Path:
 @pytest.fixture(scope="session")
 def mpii_people(mpii_root: Path) -> pa.Table:
     """Give the people table of the real release, parsed once per session."""
-    from posernn import mpii
+    from posernn.data import mpii
 
     return mpii.parse_release(mpii.read_release(mpii_root / "mpii_human_pose_v1_u12_1.mat"))[0]
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import mat_files
 import numpy as np
 
-from posernn import annotations, files, schemas, splits
-from posernn.confined import read_confined
-from posernn.errors import InputError
+from posernn.data import annotations, schemas, splits
+from posernn.runtime import files
+from posernn.runtime.confined import read_confined
+from posernn.runtime.errors import InputError
 
 
 def complaints(people, rejected, expected, undamaged):

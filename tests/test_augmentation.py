@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from posernn.augmentation import LUMA, augment, draw_amounts
-from posernn.skeleton import Joint
+from posernn.data.augmentation import LUMA, augment, draw_amounts
+from posernn.pose.skeleton import Joint
 
 SIDE = 96
 OFF = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "color": 0.0}

@@ -14,8 +14,11 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from posernn import crops, files, mlflow_sender, models, report, schemas
+from posernn import models
 from posernn.cli import app
+from posernn.data import crops, schemas
+from posernn.report import tables
+from posernn.runtime import files, mlflow_sender
 
 SIDE = 32
 LIST = "image,annolist_index,annorect_index\nb.png,1,0\na.png,0,0\n"
@@ -127,7 +130,7 @@ def test_score_of_a_published_array_by_hand(published, people, val_list):
     code, out, err = run("score", published, "--people", people, "--val-list", val_list)
     assert (code, err) == (0, "")
     header, row, count = out.splitlines()
-    assert header.split() == [*report.GROUPS, "Total", "@0.1", "AUC"]
+    assert header.split() == [*tables.GROUPS, "Total", "@0.1", "AUC"]
     # Of 28 scored joints 15 are right; those 0.6 head sizes off are wrong at every threshold.
     assert row.split() == ["published", "75.00", *["50.00"] * 6, "53.57", "53.57", "53.57"]
     assert count == "2 people"

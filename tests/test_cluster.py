@@ -12,11 +12,12 @@ from pathlib import Path
 import distributed
 import pytest
 
-from posernn import cluster, mpii, parallel, splits
-from posernn.crops import write_crops
-from posernn.errors import InputError
-from posernn.parallel import in_order
-from posernn.synthetic import synthesize
+from posernn.data import mpii, splits
+from posernn.data.crops import write_crops
+from posernn.data.synthetic import synthesize
+from posernn.runtime import cluster, parallel
+from posernn.runtime.errors import InputError
+from posernn.runtime.parallel import in_order
 
 PEOPLE = 40
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from posernn import confined
-from posernn.confined import read_confined
-from posernn.errors import InputError
+from posernn.runtime import confined
+from posernn.runtime.confined import read_confined
+from posernn.runtime.errors import InputError
 
 STARTS_A_READER = """
 import time
 from pathlib import Path
-from posernn.confined import read_confined
+from posernn.runtime.confined import read_confined
 def read(path):
     print(__import__("os").getpid(), flush=True)
     while True:
@@ -99,7 +99,7 @@ def test_a_larger_file_may_take_longer_and_more():
 
 def test_limits_that_are_there_already_stay(file):
     script = (
-        "import resource, sys; from pathlib import Path; from posernn.confined import read_confined\n"
+        "import resource, sys; from pathlib import Path; from posernn.runtime.confined import read_confined\n"
         "if __name__ == '__main__':\n"
         "    resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9))\n"
         "    print(read_confined(Path.read_text, Path(sys.argv[1])))\n"

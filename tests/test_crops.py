@@ -17,12 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from posernn import cropping, dataset, files, geometry, schemas, shards
-from posernn.cropping import Annotation, UnusableError, crops_of_image, read_image, render
-from posernn.crops import select, write_crops
-from posernn.errors import InputError
-from posernn.parallel import processes
-from posernn.shards import read_crops
+from posernn.data import batches, cropping, schemas, shards
+from posernn.data.cropping import Annotation, UnusableError, crops_of_image, read_image, render
+from posernn.data.crops import select, write_crops
+from posernn.data.shards import read_crops
+from posernn.pose import geometry
+from posernn.runtime import files
+from posernn.runtime.errors import InputError
+from posernn.runtime.parallel import processes
 
 SETTINGS = {"box": "joints", "padding": 20.0, "keep_aspect": False, "side": 96, "jpeg_quality": 92}
 
@@ -381,8 +383,8 @@ def contents(folder):
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_processes(album, tmp_path, monkeypatch):
-    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
-    monkeypatch.setattr("posernn.crops.IMAGES_PER_TASK", 3)
+    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
+    monkeypatch.setattr("posernn.data.crops.IMAGES_PER_TASK", 3)
     images, people = album
     shuffled = people.take(np.random.default_rng(0).permutation(people.num_rows))
     write_crops(people, images, tmp_path / "none", **SETTINGS)
@@ -399,7 +401,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(album, tmp_path, mon
 
 
 def test_a_shard_ends_when_it_holds_enough_bytes(album, tmp_path, monkeypatch):
-    monkeypatch.setattr("posernn.crops.SHARD_BYTES", 100_000)
+    monkeypatch.setattr("posernn.data.crops.SHARD_BYTES", 100_000)
     images, people = album
     write_crops(people, images, tmp_path / "crops", **SETTINGS)
     whole = read_crops(tmp_path / "crops", "train")
@@ -502,7 +504,7 @@ def _die(*args, **kwargs):
 
 
 def test_a_process_that_dies_is_one_line_and_leaves_nothing(album, tmp_path, monkeypatch):
-    monkeypatch.setattr("posernn.crops.crops_of_images", _die)
+    monkeypatch.setattr("posernn.data.crops.crops_of_images", _die)
     images, people = album
     with (
         processes(1) as executor,
@@ -562,7 +564,7 @@ def address(request, tmp_path):
 
 
 def test_shards_at_an_address_are_those_of_a_folder(album, tmp_path, address, monkeypatch):
-    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
+    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
     images, people = album
     far, files_there = address
     write_crops(people, images, tmp_path / "here", **SETTINGS)
@@ -571,7 +573,7 @@ def test_shards_at_an_address_are_those_of_a_folder(album, tmp_path, address, mo
     columns = ["image", "image_index", "person_index"]
     assert read_crops(far, "train", columns).equals(read_crops(tmp_path / "here", "train", columns))
     assert shards.num_crops(far, "train") == shards.num_crops(tmp_path / "here", "train") == 58
-    here, there = dataset.load(tmp_path / "here", "val"), dataset.load(far, "val")
+    here, there = batches.load(tmp_path / "here", "val"), batches.load(far, "val")
     assert torch.equal(here.images(np.arange(5)), there.images(np.arange(5)))
     assert torch.equal(here.joints_unit, there.joints_unit)
 
@@ -579,7 +581,7 @@ def test_shards_at_an_address_are_those_of_a_folder(album, tmp_path, address, mo
 def test_shards_at_an_address_are_replaced_and_what_else_is_there_stays(album, tmp_path, address, monkeypatch):
     images, people = album
     far, files_there = address
-    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 5)
+    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 5)
     write_crops(people, images, far, **SETTINGS)
     before = shards.digest(far)
     assert before == shards.digest(far)
@@ -587,7 +589,7 @@ def test_shards_at_an_address_are_replaced_and_what_else_is_there_stays(album, t
     assert before != shards.digest(far)
     (tmp_path / "far/crops").mkdir(parents=True, exist_ok=True)
     fsspec.open(f"{far}/notes.parquet", "w").open().close()
-    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
+    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
     write_crops(people, images, far, **SETTINGS)
     names = ["_SUCCESS", "notes.parquet", *(f"train-0000{number}.parquet" for number in range(3)), "val-00000.parquet"]
     assert sorted(files_there()) == names
@@ -597,7 +599,7 @@ def test_a_part_of_the_shards_at_an_address_is_not_taken_for_all(album, address,
     images, people = album
     far, files_there = address
     write_crops(people, images, far, **SETTINGS)
-    monkeypatch.setattr("posernn.crops.SHARD_PEOPLE", 25)
+    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
     write = files.write_parquet
 
     def fail_at_the_second(table, path, filesystem):

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_mpii import EMPTY, image, point, rectangle, struct, write
 
-from posernn import mpii
+from posernn.data import mpii
 
 ROOT = Path(__file__).parent.parent
 TIMES = int(os.environ.get("POSERNN_SOAK", "1"))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posernn import constant, diagnostics
+from posernn.evaluation import constant, diagnostics
 
 
 def some_joints(num: int = 50) -> tuple[np.ndarray, np.ndarray]:

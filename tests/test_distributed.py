@@ -15,10 +15,12 @@ import torch
 from small_project import ROOT, STAGES, environment, lay_out
 from test_training import SETTINGS, SIDE, crops
 
-from posernn import distributed, files, models, params
-from posernn.errors import InputError
-from posernn.files import read_json, write_json
-from posernn.training import TrainingState, make_optimizer, train, validate
+from posernn import models, params
+from posernn.runtime import files
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import read_json, write_json
+from posernn.training import processes
+from posernn.training.loop import TrainingState, make_optimizer, train, validate
 
 AUGMENT = {"flip": 0.5, "rotation": 20.0, "scale": 0.2, "color": 0.2}
 
@@ -53,7 +55,7 @@ def train_here(folder, group):
 
 
 def train_together(folder):
-    with distributed.join(torch.device("cpu")) as group:
+    with processes.join(torch.device("cpu")) as group:
         train_here(folder, group)
 
 
@@ -93,14 +95,14 @@ def note_what_is_written(folder, *arguments):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    train_here(folder, distributed.Group())
+    train_here(folder, processes.Group())
     return read_json(folder / "0.json")
 
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
     """Shares of 5 people are 3 and 2, or 2, 2 and 1: none is the whole batch's mean."""
-    distributed.launch(processes, explain, train_together, tmp_path)
+    processes.launch(processes, explain, train_together, tmp_path)
     for rank in range(processes):
         found = read_json(tmp_path / f"{rank}.json")
         np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-5)
@@ -122,13 +124,13 @@ def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes):
 )
 def test_a_process_that_fails_ends_all_of_them(rank, how, said):
     with pytest.raises(InputError, match=said):
-        distributed.launch(2, explain, fail_in_one, rank, how)
+        processes.launch(2, explain, fail_in_one, rank, how)
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_a_mistake_in_one_process_is_shown_where_it_was_made(rank, capfd):
     with pytest.raises(SystemExit, match="1"):
-        distributed.launch(2, explain, fail_in_one, rank, "mistake")
+        processes.launch(2, explain, fail_in_one, rank, "mistake")
     said = capfd.readouterr().err
     assert said.count("RuntimeError: no room") == 1
     assert ", in fail_in_one\n" in said
@@ -136,12 +138,12 @@ def test_a_mistake_in_one_process_is_shown_where_it_was_made(rank, capfd):
 
 def test_of_several_that_fail_one_is_heard(capfd):
     with pytest.raises(InputError, match="no room for anybody"):  # chance says which of them is seen first
-        distributed.launch(2, explain, fail_in_all)
+        processes.launch(2, explain, fail_in_all)
     assert capfd.readouterr().err == ""
 
 
 def test_a_process_without_a_person_is_refused():
-    group = distributed.Group(rank=0, size=4)
+    group = processes.Group(rank=0, size=4)
     group.require_people(4)
     with pytest.raises(InputError, match="a person for each of 4 processes, got 3"):
         group.require_people(3)
@@ -199,7 +201,7 @@ def test_one_process_writes_and_records(tmp_path, project, monkeypatch):
     monkeypatch.delenv("POSERNN_TRACKING", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there: what is recorded stays
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    distributed.launch(2, explain, note_what_is_written, tmp_path, "model", Path("crops"), Path("runs/model"))
+    processes.launch(2, explain, note_what_is_written, tmp_path, "model", Path("crops"), Path("runs/model"))
     assert [path.name for path in tmp_path.glob("*.written")] == ["0.written"]
     assert len((tmp_path / "0.written").read_text().splitlines()) == 3 + 4  # checkpoints; weights, model, history, run
     (recorded,) = (tmp_path / "mlflow-pending").glob("*.jsonl")

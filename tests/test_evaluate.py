@@ -12,10 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from posernn import geometry, models, results, schemas, tracking
-from posernn.errors import InputError
-from posernn.files import read_table, write_csv, write_json, write_table
-from posernn.skeleton import DECODE_ORDERS
+from posernn import models
+from posernn.data import schemas
+from posernn.evaluation import results
+from posernn.pose import geometry
+from posernn.pose.skeleton import DECODE_ORDERS
+from posernn.runtime import tracking
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import read_table, write_csv, write_json, write_table
 from stages import compare, evaluate
 
 SIDE = 32
@@ -115,7 +119,7 @@ def test_predictions_are_in_crop_and_image_px_by_each_persons_own_affine(evaluat
     model = models.load(evaluated / "runs" / "baseline")
     first = np.asarray(Image.open(io.BytesIO(crops["image"][0]["bytes"].as_py())))
     images = torch.from_numpy(first.copy()).permute(2, 0, 1)[None]
-    expected = SIDE * evaluate.prediction.predict(model, images, device=torch.device("cpu"))[0]
+    expected = SIDE * evaluate.predict.predict(model, images, device=torch.device("cpu"))[0]
     np.testing.assert_allclose(joints_crop[0], expected, atol=1e-3)
 
 

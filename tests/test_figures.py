@@ -8,10 +8,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from posernn import figures, metrics
-from posernn.figures import curves, style
-from posernn.figures import people as people_figures
-from posernn.skeleton import LIMBS, Joint
+from posernn.evaluation import metrics
+from posernn.pose.skeleton import LIMBS, Joint
+from posernn.report import curves, style
+from posernn.report import people as people_figures
+from posernn.report.curves import joint_errors, pckh_over_threshold, rmse_over_iterations
+from posernn.report.people import attention as draw_attention
+from posernn.report.people import sample_people
+from posernn.report.style import save as save_figure
 
 LABELS = {"baseline": "cnn", "model": "lstm", "mean_pose": "mean pose", "median_pose": "median pose"}
 
@@ -27,7 +31,7 @@ def some_crops(num: int = 3, side: int = 32):
 def test_the_same_figure_gives_the_same_bytes_and_says_nothing_of_who_made_it(tmp_path: Path):
     curve = {role: metrics.THRESHOLDS * share for role, share in zip(LABELS, (1.2, 0.8, 0.3, 0.31), strict=True)}
     for name in ("a.png", "b.png"):
-        figures.save(figures.pckh_over_threshold(curve, LABELS, metrics.THRESHOLDS), tmp_path / name)
+        save_figure(pckh_over_threshold(curve, LABELS, metrics.THRESHOLDS), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         assert set(picture.info) <= {"transparency"}
@@ -38,7 +42,7 @@ def test_the_same_figure_gives_the_same_bytes_and_says_nothing_of_who_made_it(tm
 def test_names_of_lines_that_end_together_are_pushed_apart():
     ends = dict.fromkeys(LABELS, 0.30)
     curve = {role: np.linspace(0, end, 51) for role, end in ends.items()}
-    figure = figures.pckh_over_threshold(curve, LABELS, metrics.THRESHOLDS)
+    figure = pckh_over_threshold(curve, LABELS, metrics.THRESHOLDS)
     heights = sorted(text.xy[1] for text in figure.axes[0].texts)
     assert len(heights) == 4
     assert min(np.diff(heights)) > 0.05
@@ -48,7 +52,7 @@ def test_rmse_shows_the_end_of_a_training_however_bad_its_start():
     iteration = np.arange(100.0, 5100.0, 100.0)
     rmse = np.where(iteration < 250, 1e4, 10.0)
     history = {"iteration": iteration, "train_rmse": rmse * 0.9, "val_rmse": rmse}
-    axes = figures.rmse_over_iterations({"baseline": history, "model": history}, LABELS).axes[0]
+    axes = rmse_over_iterations({"baseline": history, "model": history}, LABELS).axes[0]
     assert 10 < axes.get_ylim()[1] < 30
     assert len(axes.lines) == 4
 
@@ -58,21 +62,19 @@ def test_joints_stand_in_decode_order_from_the_top():
         {"joint": joint.label, "step": step, "median_error": 0.1 * step} for step, joint in enumerate(Joint, start=1)
     ]
     rows[4]["median_error"] = np.inf  # predicted nowhere, mostly: there is no place for a dot
-    axes = figures.joint_errors({"baseline": rows, "model": rows}, LABELS, "skeleton").axes[0]
+    axes = joint_errors({"baseline": rows, "model": rows}, LABELS, "skeleton").axes[0]
     assert axes.get_yticklabels()[0].get_text() == "right ankle  1"
     assert axes.yaxis_inverted()
     assert "in decode order (skeleton)" in axes.get_title(loc="left")
     at_once = [row | {"step": None} for row in rows]
-    axes = figures.joint_errors({"baseline": at_once}, LABELS, None).axes[0]
+    axes = joint_errors({"baseline": at_once}, LABELS, None).axes[0]
     assert axes.get_yticklabels()[0].get_text() == "right ankle"
     assert "no decode steps" in axes.get_title(loc="left")
 
 
 def test_crops_are_shown_as_high_and_wide_as_they_were_in_the_image():
     pictures, affines, joints, annotated = some_crops()
-    figure = figures.sample_people(
-        pictures, affines, {"truth": joints, "cnn": joints}, annotated, {"cnn": ["a", "b", "c"]}
-    )
+    figure = sample_people(pictures, affines, {"truth": joints, "cnn": joints}, annotated, {"cnn": ["a", "b", "c"]})
     figure.draw_without_rendering()
     boxes = [axes.get_window_extent() for axes in figure.axes]
     assert [box.height / box.width for box in boxes] == pytest.approx([2.0] * 6, rel=0.01)
@@ -102,7 +104,7 @@ def test_attention_has_sixteen_maps_a_person_in_decode_order_on_one_scale():
     pictures, affines, joints, _ = some_crops(2)
     maps = np.full((2, 16, 4, 4), 1 / 16)
     maps[0, Joint.HEAD_TOP] = np.eye(4) / 4
-    figure = figures.attention(pictures, affines, maps, joints, "hard_first")
+    figure = draw_attention(pictures, affines, maps, joints, "hard_first")
     assert [axes.get_title() for axes in figure.axes[:2]] == ["1 left ankle", "2 right ankle"]
     assert len(figure.axes) == 32
     sharp, even = figure.axes[14].images[1].get_array(), figure.axes[0].images[1].get_array()
@@ -112,11 +114,11 @@ def test_attention_has_sixteen_maps_a_person_in_decode_order_on_one_scale():
 
 def test_photographs_stay_small_by_giving_up_colours(tmp_path: Path, monkeypatch):
     pictures, affines, joints, annotated = some_crops(1)
-    figure = figures.sample_people(pictures, affines, {"truth": joints}, annotated, {})
+    figure = sample_people(pictures, affines, {"truth": joints}, annotated, {})
     num_colors = []
     for limit in (10_000_000, 1):
         monkeypatch.setattr(style, "MAX_BYTES", limit)
-        figures.save(figure, tmp_path / "people.png")
+        save_figure(figure, tmp_path / "people.png")
         with Image.open(tmp_path / "people.png") as picture:
             num_colors.append(len(picture.getcolors()))
     assert num_colors[0] > 128  # as many as a palette holds, where there is room
@@ -130,8 +132,11 @@ def test_matplotlib_is_imported_for_figures_alone():
         for path in Path(__file__).parent.parent.joinpath(folder).rglob("*.py")
         if re.search(r"^\s*(import|from) matplotlib", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
-    assert {path.parent.name for path in used} == {"figures"}
-    code = "import sys, posernn.report, posernn.results; print({'matplotlib', 'torch'} & set(sys.modules))"
+    assert {path.parent.name for path in used} == {"report"}
+    code = (
+        "import sys, posernn.report.tables, posernn.evaluation.results; "
+        "print({'matplotlib', 'torch'} & set(sys.modules))"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "set()"
     assert curves.COLORS["baseline"] != curves.COLORS["model"]

@@ -5,8 +5,8 @@ import os
 import pyarrow as pa
 import pytest
 
-from posernn.errors import InputError
-from posernn.files import read_json, read_table, replacing, replacing_folder, write_json, write_table
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import read_json, read_table, replacing, replacing_folder, write_json, write_table
 
 SCHEMA = pa.schema([pa.field("x", pa.int32()), pa.field("y", pa.string())])
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from posernn.geometry import crop_to_image, invert, joints_box, person_box, square_box, transform
+from posernn.pose.geometry import crop_to_image, invert, joints_box, person_box, square_box, transform
 
 pixels = st.floats(-3000, 3000)
 extents = st.floats(1, 8000)

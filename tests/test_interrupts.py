@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from posernn import interrupts
+from posernn.runtime import interrupts
 
 
 def test_a_second_signal_interrupts_at_once_unless_it_is_the_first_one_again(monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from posernn.losses import LOSSES, SMOOTH_L1_KNEE, masked_sum
+from posernn.models.parts.losses import LOSSES, SMOOTH_L1_KNEE, masked_sum
 
 PRED = torch.tensor([[[0.3, 0.4], [0.52, 0.5]]])  # (1, 2, 2): off by (0.3, 0.4) and by (0.02, 0)
 TRUE = torch.tensor([[[0.0, 0.0], [0.50, 0.5]]])

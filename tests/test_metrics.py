@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posernn import constant, geometry, metrics, schemas
-from posernn.skeleton import FLIP_ORDER, PCKH_GROUPS, Joint
+from posernn.data import schemas
+from posernn.evaluation import constant, metrics
+from posernn.pose import geometry
+from posernn.pose.skeleton import FLIP_ORDER, PCKH_GROUPS, Joint
 
 
 def some_people(seed: int, num: int = 7, missing: float = 0.2):
@@ -90,7 +92,7 @@ def test_the_curve_holds_total_at_each_threshold(seed):
 
 
 def test_head_size_is_0_6_of_the_diagonal():
-    assert metrics.head_size(np.array([[10.0, 20.0, 40.0, 60.0], [np.nan] * 4])).tolist() == pytest.approx(
+    assert geometry.head_size(np.array([[10.0, 20.0, 40.0, 60.0], [np.nan] * 4])).tolist() == pytest.approx(
         [30.0, math.nan], nan_ok=True
     )
 

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from posernn import models
-from posernn.errors import InputError
+from posernn.evaluation.predict import attention_maps, predict
 from posernn.models.attention import AttentionLstm
 from posernn.models.cnn import Cnn
 from posernn.models.lstm import Lstm, initialize
-from posernn.models.vgg import normalize
-from posernn.prediction import attention_maps, predict
-from posernn.skeleton import DECODE_ORDERS
+from posernn.models.parts.vgg import normalize
+from posernn.pose.skeleton import DECODE_ORDERS
+from posernn.runtime.errors import InputError
 
 RECURRENT = {"layers": 2, "hidden_size": 128, "joint_order": "easy_first"}
 ARGUMENTS = {"cnn": {}, "lstm": RECURRENT, "lstm_attention": RECURRENT}

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 from scipy.io import loadmat, savemat
 
-from posernn import mpii, schemas, splits
-from posernn.errors import InputError
+from posernn.data import mpii, schemas, splits
+from posernn.runtime.errors import InputError
 
 EMPTY = np.empty((0, 0))
 

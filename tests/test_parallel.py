@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from posernn.errors import InputError
-from posernn.parallel import in_order, processes
+from posernn.runtime.errors import InputError
+from posernn.runtime.parallel import in_order, processes
 
 STARTS_TWO_PROCESSES = """
 import os, time
-from posernn.parallel import processes
+from posernn.runtime.parallel import processes
 if __name__ == "__main__":
     with processes(2) as executor:
         tasks = [executor.submit(time.sleep, 0.3) for _ in range(2)]

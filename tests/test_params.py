@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from posernn import params
-from posernn.errors import InputError
+from posernn.runtime.errors import InputError
 
 TEXT = Path("params.yaml").read_text()
 

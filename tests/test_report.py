@@ -4,11 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posernn import comparison, evaluation, report
-from posernn.evaluation import People
-from posernn.metrics import Difference
+from posernn.evaluation import comparison, scores
+from posernn.evaluation.metrics import Difference
+from posernn.evaluation.scores import People
+from posernn.report import tables
 
-SETTING = report.Setting(
+SETTING = tables.Setting(
     dataset="synthetic", box="joints", padding=20.0, keep_aspect=False, crop_size=64, num_train=2550
 )
 
@@ -50,25 +51,25 @@ def found() -> comparison.Comparison:
 def test_scores_are_in_percent_and_px_and_count_what_is_left_out():
     people = some_people()
     people.head_size[:3] = np.nan
-    perfect = evaluation.score(people.joints_crop, people)
+    perfect = scores.score(people.joints_crop, people)
     assert perfect["pckh_total"] == perfect["pckh_head"] == perfect["pckh10_total"] == 100.0
     assert perfect["rmse_crop"] == 0.0
     assert perfect["num_people_not_scored"] == 3
     assert perfect["num_people"] == 40
     pred = np.nan_to_num(people.joints_crop) + np.array([3.0, 4.0], dtype=np.float32)
-    assert evaluation.score(pred, people)["rmse_crop"] == pytest.approx(5.0, rel=1e-5)
+    assert scores.score(pred, people)["rmse_crop"] == pytest.approx(5.0, rel=1e-5)
     steps = people.crop_to_image[:, [0, 1], [0, 1]] * [3.0, 4.0]  # (N, 2): the same offset in each image
     squares = np.repeat((steps**2).sum(axis=1), people.annotated.sum(axis=1))
-    assert evaluation.score(pred, people)["rmse_image"] == pytest.approx(np.sqrt(squares.mean()), rel=1e-5)
+    assert scores.score(pred, people)["rmse_image"] == pytest.approx(np.sqrt(squares.mean()), rel=1e-5)
     pred[5, 2] = np.nan
-    assert evaluation.score(pred, people)["num_joints_not_finite"] == people.annotated[5, 2]
+    assert scores.score(pred, people)["num_joints_not_finite"] == people.annotated[5, 2]
 
 
 def test_somebody_elses_crop_is_placed_in_the_persons_own_box():
     people = some_people()
     everybody_alike = np.full_like(people.joints_crop, 32.0)
     for pred in (everybody_alike, np.nan_to_num(people.joints_crop)):
-        own, other = evaluation.score(pred, people), evaluation.diagnose(pred, people, seed=0)
+        own, other = scores.score(pred, people), scores.diagnose(pred, people, seed=0)
         if pred is everybody_alike:  # a constant pose does not care whose crop it was
             assert other["pckh_total_other_crop"] == own["pckh_total"]
             assert other["spread_ratio"] == 0.0
@@ -80,24 +81,24 @@ def test_somebody_elses_crop_is_placed_in_the_persons_own_box():
 def test_only_scored_people_are_drawn_by_lot_and_always_the_same():
     people = some_people()
     people.head_size[:30] = np.nan
-    who = evaluation.sample(people, 6, seed=0)
+    who = scores.sample(people, 6, seed=0)
     assert len(set(who.tolist())) == 6
     assert who.min() >= 30
-    assert who.tolist() == evaluation.sample(people, 6, seed=0).tolist()
-    assert len(evaluation.sample(people, 99, seed=0)) == 10
-    assert len(evaluation.sample(people, 0, seed=0)) == 0
+    assert who.tolist() == scores.sample(people, 6, seed=0).tolist()
+    assert len(scores.sample(people, 99, seed=0)) == 10
+    assert len(scores.sample(people, 0, seed=0)) == 0
 
 
 def test_joint_rows_stand_in_decode_order_and_have_no_step_where_all_come_at_once():
     people = some_people()
-    rows = evaluation.per_joint(people.joints_crop, people, "easy_first")
+    rows = scores.per_joint(people.joints_crop, people, "easy_first")
     assert [rows[0]["joint"], rows[0]["step"], rows[15]["joint"], rows[15]["step"]] == [
         "upper neck",
         1,
         "left ankle",
         16,
     ]
-    at_once = evaluation.per_joint(people.joints_crop, people, None)
+    at_once = scores.per_joint(people.joints_crop, people, None)
     assert at_once[0]["joint"] == "right ankle"
     assert {row["step"] for row in at_once} == {None}
 
@@ -134,16 +135,16 @@ def test_two_models_of_one_architecture_are_told_apart_by_their_roles():
 
 
 def test_the_report_has_the_papers_columns_all_rows_and_what_differs(found):
-    text = report.markdown(found, SETTING, [("pckh.png", "PCKh over threshold")])
+    text = tables.markdown(found, SETTING, [("pckh.png", "PCKh over threshold")])
     header = next(line for line in text.splitlines() if line.startswith("|"))
     columns = ["Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Total"]
     assert [cell.strip() for cell in header.split("|")][2:10] == columns
     first_cells = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
-    for name in ("mean pose", "median pose", "cnn", "lstm with attention", *report.PUBLISHED):
+    for name in ("mean pose", "median pose", "cnn", "lstm with attention", *tables.PUBLISHED):
         assert name in first_cells
     assert "Data set `synthetic`: 2,550 people to train on, 40 held out." in text
     assert "Box `joints` + 20 px (around the labelled joints, which uses the truth, at test time too)" in text
-    assert report.WHAT_DIFFERS in text
+    assert tables.WHAT_DIFFERS in text
     assert found.verdict() in text
     assert "| 1. upper neck " in text
     assert "| inf |" in text.replace("  ", "")  # the RMSE of a model that predicted a joint nowhere
@@ -151,9 +152,9 @@ def test_the_report_has_the_papers_columns_all_rows_and_what_differs(found):
 
 
 def test_published_rows_are_the_papers():
-    assert report.PUBLISHED["the paper's CNN"] == (52.0, 40.6, 22.5, 16.8, 31.7, 21.2, 16.0, 32.8)
-    assert report.PUBLISHED["the paper's LSTM"] == (39.2, 25.2, 12.2, 9.7, 18.7, 16.6, 7.5, 21.5)
-    totals = {name: row[-1] for name, row in report.PUBLISHED.items()}
+    assert tables.PUBLISHED["the paper's CNN"] == (52.0, 40.6, 22.5, 16.8, 31.7, 21.2, 16.0, 32.8)
+    assert tables.PUBLISHED["the paper's LSTM"] == (39.2, 25.2, 12.2, 9.7, 18.7, 16.6, 7.5, 21.5)
+    totals = {name: row[-1] for name, row in tables.PUBLISHED.items()}
     assert [totals[name] for name in ("IEF", "DeepCut", "Pose Machines", "Stacked Hourglass")] == [
         81.3,
         82.4,
@@ -163,12 +164,12 @@ def test_published_rows_are_the_papers():
 
 
 def test_a_report_without_decode_steps_says_so(found):
-    text = report.markdown(replace(found, joint_orders={"baseline": None, "model": None}), SETTING)
+    text = tables.markdown(replace(found, joint_orders={"baseline": None, "model": None}), SETTING)
     assert "Neither model has decode steps" in text
 
 
 def test_the_terminal_table_is_aligned(found):
-    lines = report.for_terminal(found, SETTING).splitlines()
+    lines = tables.for_terminal(found, SETTING).splitlines()
     table = lines[3:8]
     ends = {line.rstrip()[: table[0].index("Total") + 5][-1] for line in table[1:]}
     assert all(end.isdigit() for end in ends)
@@ -182,7 +183,7 @@ def test_a_setting_with_the_person_box_does_not_speak_of_padding():
 
 
 def test_metrics_are_json_without_nan_and_flat_enough_for_dvc(found):
-    values = report.metrics_json(found, SETTING)
+    values = tables.metrics_json(found, SETTING)
     text = json.dumps(values, allow_nan=False)
     assert values["model"]["rmse_crop"] is None  # predicted a joint nowhere
     assert set(values["model_minus_baseline"]) == {"points", "low", "high"}

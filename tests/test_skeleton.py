@@ -1,4 +1,4 @@
-from posernn.skeleton import DECODE_ORDERS, FLIP_ORDER, FLIP_PAIRS, LIMBS, PCKH_GROUPS, SCORED_JOINTS, Joint
+from posernn.pose.skeleton import DECODE_ORDERS, FLIP_ORDER, FLIP_PAIRS, LIMBS, PCKH_GROUPS, SCORED_JOINTS, Joint
 
 
 def test_joints_have_the_ids_of_the_release():

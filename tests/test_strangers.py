@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from posernn import checkpoints, models, results
-from posernn.errors import InputError
-from posernn.training import TrainingState, make_optimizer
+from posernn import models
+from posernn.evaluation import results
+from posernn.runtime.errors import InputError
+from posernn.training import checkpoints
+from posernn.training.loop import TrainingState, make_optimizer
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for folder in ("posernn", "stages") for path in (ROOT / folder).rglob("*.py")]

@@ -8,22 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
 
-from posernn import mpii
-from posernn.errors import InputError
-from posernn.parallel import processes
-from posernn.skeleton import NUM_JOINTS, Joint
-from posernn.synthetic import ANNOTATION_FILE, _draw_image, synthesize
-from posernn.synthetic.annotation import HEAD_SHARE, annotate, head_box
-from posernn.synthetic.body import draw_body, pose_body
-from posernn.synthetic.camera import Camera, aim
-from posernn.synthetic.clothes import draw_outfit, flat
-from posernn.synthetic.figure import figure
-from posernn.synthetic.limbs import arm_cones
-from posernn.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
-from posernn.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
-from posernn.synthetic.release import _head_rectangle, mat_bytes
-from posernn.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
-from posernn.synthetic.scenes import render_image
+from posernn.data import mpii
+from posernn.data.synthetic import ANNOTATION_FILE, _draw_image, synthesize
+from posernn.data.synthetic.annotation import HEAD_SHARE, annotate, head_box
+from posernn.data.synthetic.body import draw_body, pose_body
+from posernn.data.synthetic.camera import Camera, aim
+from posernn.data.synthetic.clothes import draw_outfit, flat
+from posernn.data.synthetic.figure import figure
+from posernn.data.synthetic.limbs import arm_cones
+from posernn.data.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
+from posernn.data.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
+from posernn.data.synthetic.release import _head_rectangle, mat_bytes
+from posernn.data.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
+from posernn.data.synthetic.scenes import render_image
+from posernn.pose.skeleton import NUM_JOINTS, Joint
+from posernn.runtime.errors import InputError
+from posernn.runtime.parallel import processes
 
 NUM_PEOPLE, SEED = 24, 3
 SIZE = (240, 320)  # width, height, px

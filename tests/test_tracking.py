@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from posernn import mlflow_sender, tracking
-from posernn.errors import InputError
+from posernn.runtime import mlflow_sender, tracking
+from posernn.runtime.errors import InputError
 
 PARAMETERS = {"train.lr": 1e-3, "train.seed": 0, "model.attention": False, "data.val_list": None, "model.arch": "lstm"}
 TAGS = {"model": "model", "arch": "lstm", "dataset": "synthetic"}
@@ -32,7 +32,7 @@ def race(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         start = {"event": "start", "time": 1, "name": "model", "parameters": {"seed": "0"}, "tags": {}}
         finish = {"event": "finish", "time": 2, "status": "FINISHED"}
         spool.write_text(f"{json.dumps(start)}\n{json.dumps(finish)}\n")
-        command = [sys.executable, "-m", "posernn.mlflow_sender", str(spool)]
+        command = [sys.executable, "-m", "posernn.runtime.mlflow_sender", str(spool)]
         environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
         senders.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment | {"DVC_ROOT": str(root)}))
     assert [sender.wait(120) for sender in senders] == [0, 0]

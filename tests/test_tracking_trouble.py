@@ -19,7 +19,7 @@ import pytest
 from small_project import ROOT, STAGES, environment, lay_out
 from test_tracking import curve, no_sender, project, race, recorded, root, start  # noqa: F401 -- fixtures among them
 
-from posernn import mlflow_sender, tracking
+from posernn.runtime import mlflow_sender, tracking
 
 
 @contextmanager

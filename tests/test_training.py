@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from posernn import checkpoints, models
-from posernn.dataset import Crops, batch_people
-from posernn.errors import InputError
-from posernn.training import NonFiniteLossError, TrainingState, make_optimizer, train, validate
+from posernn import models
+from posernn.data.batches import Crops, batch_people
+from posernn.runtime.errors import InputError
+from posernn.training import checkpoints
+from posernn.training.loop import NonFiniteLossError, TrainingState, make_optimizer, train, validate
 
 SIDE = 32
 SETTINGS = {
@@ -186,7 +187,7 @@ def test_an_optimizer_is_whole_before_it_is_interrupted():
     code = """
 import signal, sys
 import torch
-from posernn.training import make_optimizer
+from posernn.training.loop import make_optimizer
 
 class Interrupted:
     def find_spec(self, name, *where):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from posernn import schemas
-from posernn.files import read_table
-from posernn.skeleton import LIMBS
+from posernn.data import schemas
+from posernn.pose.skeleton import LIMBS
+from posernn.runtime.files import read_table
 
 WIDTH, HEIGHT, COLUMNS, ROWS = 256, 192, 5, 2
 COLORS = {"RIGHT": (240, 120, 30), "LEFT": (60, 170, 240)}

@@ -8,12 +8,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from posernn.errors import InputError
-from posernn.files import read_json, write_json, write_tensors
-from posernn.interrupts import held_back
 from posernn.models.attention import AttentionLstm
 from posernn.models.cnn import Cnn
 from posernn.models.lstm import Lstm
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import read_json, write_json, write_tensors
+from posernn.runtime.interrupts import held_back
 
 MODELS: dict[str, type[nn.Module]] = {"cnn": Cnn, "lstm": Lstm, "lstm_attention": AttentionLstm}
 """Name -> builder; its keyword arguments are what model.json holds beside the name."""

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posernn.models.lstm import initialize, inverse_order
-from posernn.models.vgg import make_layers, scaled, start_at_center
-from posernn.skeleton import NUM_JOINTS
+from posernn.models.parts.vgg import make_layers, scaled, start_at_center
+from posernn.pose.skeleton import NUM_JOINTS
 
 
 class AttentionLstm(nn.Module):

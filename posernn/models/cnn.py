@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posernn.models.vgg import Features, start_at_center
-from posernn.skeleton import NUM_JOINTS
+from posernn.models.parts.vgg import Features, start_at_center
+from posernn.pose.skeleton import NUM_JOINTS
 
 
 class Cnn(nn.Module):

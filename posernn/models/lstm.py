@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posernn.models.vgg import Features, start_at_center
-from posernn.skeleton import DECODE_ORDERS, NUM_JOINTS
+from posernn.models.parts.vgg import Features, start_at_center
+from posernn.pose.skeleton import DECODE_ORDERS, NUM_JOINTS
 
 
 def inverse_order(joint_order: str) -> list[int]:

@@ -1,0 +1,123 @@
+"""Random changes to a batch of crops and its joints: one warp moves both."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from posernn.pose.skeleton import FLIP_ORDER
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in brightness. Source: ITU-R BT.601."""
+
+
+class Amounts(NamedTuple):
+    """By how much each crop of a batch is changed.
+
+    Attributes:
+        mirrored: right and left joints change names, flags too.
+        angle: rad, clockwise.
+        size: factor.
+        color: factors of brightness, contrast and saturation.
+    """
+
+    mirrored: Bool[np.ndarray, "B"]
+    angle: Float[np.ndarray, "B"]
+    size: Float[np.ndarray, "B"]
+    color: Float[np.ndarray, "B 3"]
+
+    def of(self, people: slice) -> "Amounts":
+        """Those of a part of the batch."""
+        return Amounts(*(amounts[people] for amounts in self))
+
+
+def draw_amounts(
+    num_people: int, *, flip: float, rotation: float, scale: float, color: float, random: np.random.Generator
+) -> Amounts:
+    """Draw how each crop of a batch is mirrored, turned, resized and recoloured.
+
+    Args:
+        num_people: B.
+        flip: probability to mirror.
+        rotation: up to so many degrees either way.
+        scale: up to (1 + scale) times larger or smaller.
+        color: brightness, contrast and saturation change by up to this share.
+        random: where the amounts come from.
+    """
+    return Amounts(
+        mirrored=random.random(num_people) < flip,
+        angle=np.deg2rad(random.uniform(-rotation, rotation, num_people)),
+        size=(1 + scale) ** random.uniform(-1, 1, num_people),
+        color=random.uniform(1 - color, 1 + color, (3, num_people)).T,
+    )
+
+
+def augment(
+    images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"],
+    joints_unit: Float[Tensor, "B J 2"],
+    annotated: Bool[Tensor, "B J"],
+    amounts: Amounts,
+) -> tuple[UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], Float[Tensor, "B J 2"], Bool[Tensor, "B J"]]:
+    """Mirror, turn, resize and recolour each crop by its own amount. Nothing is done in place.
+
+    Args:
+        images: (B, 3, S, S), pixels from 0 to 255.
+        joints_unit: (B, J, 2) xy.
+        annotated: (B, J).
+        amounts: of each crop.
+
+    Returns:
+        The same three; joints may leave the crop and stay annotated. Images stay uint8 where they are only mirrored.
+    """
+    warped = bool(amounts.angle.any() or (amounts.size != 1).any())
+    if warped or amounts.mirrored.any():
+        warp = torch.from_numpy(_warps(amounts.mirrored, amounts.angle, amounts.size)).to(joints_unit)  # (B, 2, 2)
+        swap = torch.from_numpy(amounts.mirrored).to(images.device)[:, None]  # (B, 1)
+        if warped:
+            images = _warp_images(images.float(), warp)
+        else:  # the same pixels, ten times quicker
+            images = torch.where(swap[..., None, None], images.flip(-1), images)
+        joints_unit = _warp_joints(joints_unit, warp, images.shape[-1])
+        order = list(FLIP_ORDER)
+        joints_unit = torch.where(swap[..., None], joints_unit[:, order], joints_unit)
+        annotated = torch.where(swap, annotated[:, order], annotated)
+    if (amounts.color != 1).any():
+        factors = torch.from_numpy(amounts.color.T.astype(np.float32)).to(images.device)  # (3, B)
+        images = _recolor(images.float(), factors[..., None, None, None])
+    return images, joints_unit, annotated
+
+
+def _warps(
+    mirrored: Bool[np.ndarray, "B"], angle: Float[np.ndarray, "B"], size: Float[np.ndarray, "B"]
+) -> Float[np.ndarray, "B 2 2"]:
+    """Mirror, then turn clockwise on the screen and resize, all around the crop's centre."""
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
+    turn[mirrored, :, 0] *= -1
+    return (turn * size[:, None, None]).astype(np.float32)
+
+
+def _warp_joints(
+    joints_unit: Float[Tensor, "B J 2"], warp: Float[Tensor, "B 2 2"], side: int
+) -> Float[Tensor, "B J 2"]:
+    center = (side - 1) / (2 * side)  # unit: half way between the centres of the first and the last pixel
+    return (joints_unit - center) @ warp.transpose(1, 2) + center
+
+
+def _warp_images(images: Float[Tensor, "B 3 S S"], warp: Float[Tensor, "B 2 2"]) -> Float[Tensor, "B 3 S S"]:
+    # grid_sample asks, for each new pixel, where it was: in coordinates from -1 to 1 around the same centre.
+    back = torch.linalg.inv(warp)
+    theta = torch.cat([back, torch.zeros_like(back[:, :, :1])], dim=2)  # (B, 2, 3)
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+def _recolor(images: Float[Tensor, "B 3 S S"], factors: Float[Tensor, "3 B 1 1 1"]) -> Float[Tensor, "B 3 S S"]:
+    brightness, contrast, saturation = factors
+    luma = images.new_tensor(LUMA)[:, None, None]  # (3, 1, 1)
+    images = images * brightness
+    mean = (images * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
+    images = mean + contrast * (images - mean)
+    grey = (images * luma).sum(dim=1, keepdim=True)  # (B, 1, S, S)
+    return (grey + saturation * (images - grey)).clamp(0, 255)

@@ -1,0 +1,265 @@
+"""MPII's RELEASE .mat -> tables of people and rejects. The only place that turns 1-based into 0-based pixels.
+
+Every image and every rectangle of the release comes out once: as a person, or as a reject with its reason.
+- Train half: a rectangle with at least one annotated joint is a person. Centre, scale and head box may be missing; who
+  has no head box trains, but cannot be scored.
+- Test half: a rectangle with a centre and a scale (or joints, which MPII itself withholds) is a person.
+
+The cells of the .mat are collected into flat lists first and turned into numbers all at once: uint8, int16, float64,
+characters and empties become float64 before any arithmetic, which uint8 would wrap.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float, Int
+
+from posernn.data import schemas
+from posernn.data.matlab import NO_CELL, entries_of, fields_of, first_entry_of, numbers_of, read_variable, text_of
+from posernn.pose.geometry import head_size
+from posernn.pose.skeleton import NUM_JOINTS
+from posernn.runtime.errors import InputError
+from posernn.runtime.progress import Advance, silent
+
+FIRST_PIXEL = 1.0
+"""MPII counts pixels (and images, rectangles and videos) from 1, as Matlab does; posernn from 0."""
+FARTHEST_PIXEL = 65535.0
+"""The largest side of a JPEG. Annotations further out than that are damage, not joints beyond the border."""
+
+
+class _Cells(NamedTuple):
+    """Raw cells of the release. One entry per rectangle, or per point where it says so."""
+
+    image_index: list[int]
+    person_index: list[int]
+    single_person: list[bool]
+    center: list[Sequence[np.ndarray]]  # x y
+    scale: list[np.ndarray]
+    head_box: list[Sequence[np.ndarray]]  # x1 y1 x2 y2
+    num_points: list[int]
+    points: dict[str, list[np.ndarray]]  # x, y, id, is_visible, of all rectangles one after another
+
+
+def read_release(path: Path, progress: Advance = silent) -> np.void:
+    """Read the RELEASE structure of an annotation file.
+
+    Args:
+        path: `mpii_human_pose_v1_u12_1.mat`, or one laid out like it.
+        progress: told of the kB read so far, and of all.
+    Returns:
+        the RELEASE record with annolist, img_train and single_person at least, of the same number of images.
+    Raises:
+        InputError: missing, not a .mat file that scipy reads, or without such a structure.
+    """
+    release = read_variable(path, "RELEASE", progress)
+    missing = {"annolist", "img_train", "single_person"} - set(fields_of(release))
+    if missing or release.size != 1:
+        raise InputError(
+            f"{path}: expected RELEASE with {', '.join(sorted(missing)) or 'one entry'}, got none; "
+            "fetch MPII's annotation file again"
+        )
+    record = release.ravel()[0]
+    num_images = np.size(record["annolist"])
+    missing = {"image", "annorect"} - set(fields_of(record["annolist"]))
+    if missing or num_images == 0:
+        raise InputError(
+            f"{path}: expected images in RELEASE.annolist with {', '.join(sorted(missing)) or 'entries'}, got none; "
+            "fetch MPII's annotation file again"
+        )
+    for name, kinds in (("img_train", "biuf"), ("single_person", "O")):
+        column = record[name]
+        if not isinstance(column, np.ndarray) or column.size != num_images or column.dtype.kind not in kinds:
+            raise InputError(
+                f"{path}: expected RELEASE.{name} for {num_images} images, got {np.size(column)} of type "
+                f"{getattr(column, 'dtype', type(column).__name__)}; fetch MPII's annotation file again"
+            )
+    return record
+
+
+def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Table, pa.Table]:
+    """Turn the RELEASE record into tables.
+
+    Args:
+        release: as `read_release` returns it.
+        progress: told of the images done so far, and of all.
+    Returns:
+        people (`schemas.PEOPLE`; `split` is train or test, nobody is held out yet) and rejects (`schemas.REJECTED`),
+        both in the order of the release. Joints, centres and head boxes are 0-based.
+    """
+    annolist = release["annolist"].ravel()
+    names = [_name(cell) for cell in annolist["image"]]
+    cells, rejected = _collect(release, names, progress)
+    image_index = np.asarray(cells.image_index, dtype=np.int32)
+    person_index = np.asarray(cells.person_index, dtype=np.int32)
+    joints_image, annotated, visible, damaged = _joints(cells)
+    center_image = numbers_of([cell for pair in cells.center for cell in pair]).reshape(-1, 2) - FIRST_PIXEL
+    center_image[~_in_range(center_image).all(axis=1)] = np.nan
+    scale = numbers_of(cells.scale)
+    scale[~((scale > 0) & (scale < FARTHEST_PIXEL))] = np.nan
+    head_box = _head_boxes(cells)
+    from_train = (release["img_train"].ravel() == 1)[image_index]
+
+    reasons = dict(damaged)
+    placed = np.isfinite(center_image).all(axis=1) & np.isfinite(scale)
+    for row in np.flatnonzero(~annotated.any(axis=1) & (from_train | ~placed)).tolist():
+        reasons.setdefault(
+            row, "no joint is annotated" if from_train[row] else "neither joints nor a centre and a scale"
+        )
+    rejected += [
+        (names[image_index[row]] or "", int(image_index[row]), int(person_index[row]), why)
+        for row, why in reasons.items()
+    ]
+    kept = np.setdiff1d(np.arange(len(image_index)), list(reasons))  # (N,)
+    images = image_index[kept]
+
+    def column(name: str, values: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
+        field_type = schemas.PEOPLE.field(name).type
+        return schemas.from_numpy(np.asarray(values), field_type, null)
+
+    center, head, video = center_image[kept], head_box[kept], _videos(annolist)[images]
+    frame_sec = _image_numbers(annolist, "frame_sec")[images]
+    columns = {
+        "image": pa.array([names[index] for index in images.tolist()], pa.string()),
+        "image_index": column("image_index", images),
+        "person_index": column("person_index", person_index[kept]),
+        "split": pa.array(np.where(from_train[kept], "train", "test").tolist(), pa.string()),
+        "single_person": pa.array(np.asarray(cells.single_person, dtype=bool)[kept]),
+        "activity": pa.array(_activities(release, "act_name", images), pa.string()),
+        "category": pa.array(_activities(release, "cat_name", images), pa.string()),
+        "video": column("video", np.nan_to_num(video).astype(np.int32), np.isnan(video)),
+        "frame_sec": column("frame_sec", frame_sec, ~np.isfinite(frame_sec)),
+        "center_image": column("center_image", center),
+        "scale": column("scale", scale[kept], np.isnan(scale[kept])),
+        "head_box_image": column("head_box_image", head),
+        "head_size": column("head_size", head_size(head), np.isnan(head_size(head))),
+        "joints_image": column("joints_image", joints_image[kept]),
+        "annotated": column("annotated", annotated[kept]),
+        "visible": column("visible", visible[kept] == 1, np.isnan(visible[kept])),
+    }
+    return pa.table(columns, schema=schemas.PEOPLE), schemas.rejected_table(rejected)
+
+
+def _collect(release: np.void, names: list[str | None], progress: Advance) -> tuple[_Cells, list[schemas.Reject]]:
+    """Walk over the structure once; the only slow loop, so it does nothing but append."""
+    cells = _Cells([], [], [], [], [], [], [], {"x": [], "y": [], "id": [], "is_visible": []})
+    rejected: list[schemas.Reject] = []
+    annorects = release["annolist"].ravel()["annorect"].tolist()
+    alone = release["single_person"].ravel().tolist()
+    for index, (name, annorect) in enumerate(zip(names, annorects, strict=True)):
+        if index % 500 == 0:
+            progress(index, len(annorects))
+        rectangles = entries_of(annorect)
+        if not rectangles:
+            rejected.append((name or "", index, None, "no person is annotated"))
+            continue
+        if name is None:
+            rejected.append(("", index, None, "the image has no name"))
+            continue
+        numbers = _rectangle_numbers(alone[index])
+        rejected += [
+            (name, index, None, f"single_person names rectangle {number}, the image has {len(rectangles)}")
+            for number in numbers
+            if not 1 <= number <= len(rectangles)
+        ]
+        for person, rectangle in enumerate(rectangles):
+            cells.image_index.append(index)
+            cells.person_index.append(person)
+            cells.single_person.append(person + FIRST_PIXEL in numbers)
+            cells.scale.append(rectangle.get("scale", NO_CELL))
+            center = first_entry_of(rectangle.get("objpos"))
+            cells.center.append((center.get("x", NO_CELL), center.get("y", NO_CELL)))
+            cells.head_box.append([rectangle.get(side, NO_CELL) for side in ("x1", "y1", "x2", "y2")])
+            points = _points(rectangle.get("annopoints"))
+            cells.num_points.append(points.size)
+            point_fields = fields_of(points)
+            for field, column in cells.points.items():
+                if field in point_fields:
+                    column += points[field].ravel().tolist()
+                else:
+                    column += [NO_CELL] * points.size
+    progress(len(annorects), len(annorects))
+    return cells, rejected
+
+
+def _points(annopoints: object) -> np.ndarray:
+    """The array of points inside `annopoints`, in whatever field order; empty where there is none."""
+    points = first_entry_of(annopoints).get("point", NO_CELL)
+    return points if {"x", "y", "id"} <= set(fields_of(points)) else NO_CELL
+
+
+def _rectangle_numbers(cell: object) -> list[int]:
+    """1-based rectangle numbers of a single_person cell."""
+    return cell.ravel().tolist() if isinstance(cell, np.ndarray) and cell.dtype.kind in "iu" else []
+
+
+def _joints(
+    cells: _Cells,
+) -> tuple[Float[np.ndarray, "P 16 2"], Bool[np.ndarray, "P 16"], Float[np.ndarray, "P 16"], dict[int, str]]:
+    """Joints of all P rectangles, placed by their id: 0-based xy, annotated, visible, and reasons by damaged row."""
+    row = np.repeat(np.arange(len(cells.num_points)), cells.num_points)  # (K,) of all points
+    joint = numbers_of(cells.points["id"])
+    xy = np.stack([numbers_of(cells.points["x"]), numbers_of(cells.points["y"])], axis=-1) - FIRST_PIXEL  # (K, 2)
+    flag = numbers_of(cells.points["is_visible"])
+    given = np.isfinite(xy).all(axis=-1)  # a point without coordinates is a joint that is not annotated
+
+    known = (joint >= 0) & (joint < NUM_JOINTS) & (joint == np.floor(joint))
+    far = given & ~_in_range(xy).all(axis=-1)
+    place = np.where(known, row * NUM_JOINTS + np.where(known, joint, 0), 0).astype(int)  # (K,)
+    twice = known & (np.bincount(place[known], minlength=1)[place] > 1)
+    damaged: dict[int, str] = {}
+    for point in np.flatnonzero(~known | far | twice).tolist():
+        if not known[point]:
+            why = f"joint id {joint[point]:g} is not one of 0 to {NUM_JOINTS - 1}"
+        elif twice[point]:
+            why = f"joint {joint[point]:g} is given twice"
+        else:
+            why = f"joint {joint[point]:g} lies at {xy[point, 0]:g}, {xy[point, 1]:g}, which is in no picture"
+        damaged.setdefault(int(row[point]), why)
+
+    usable = known & given & ~far
+    row, joint = row[usable], joint[usable].astype(int)
+    joints_image = np.full((len(cells.num_points), NUM_JOINTS, 2), np.nan)
+    joints_image[row, joint] = xy[usable]
+    visible = np.full((len(cells.num_points), NUM_JOINTS), np.nan)
+    visible[row, joint] = np.where(np.isin(flag[usable], (0, 1)), flag[usable], np.nan)
+    return joints_image, np.isfinite(joints_image).all(axis=-1), visible, damaged
+
+
+def _head_boxes(cells: _Cells) -> Float[np.ndarray, "P 4"]:
+    """Head boxes, 0-based xyxy; NaN where a corner is missing or the box has no extent."""
+    corners = numbers_of([cell for box in cells.head_box for cell in box]).reshape(-1, 2, 2) - FIRST_PIXEL
+    box = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)  # NaN spreads
+    box[~(_in_range(box).all(axis=1) & (box[:, :2] < box[:, 2:]).any(axis=1))] = np.nan
+    return box
+
+
+def _in_range(xy: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    return np.abs(xy) <= FARTHEST_PIXEL  # NaN is not
+
+
+def _name(image: Any) -> str | None:
+    """`image.name`; None where there is none that a file could have."""
+    return text_of(first_entry_of(image).get("name"))
+
+
+def _image_numbers(annolist: np.ndarray, name: str) -> Float[np.ndarray, "I"]:
+    """A field with one number per image; NaN where it is empty, or for all images when there is no such field."""
+    return numbers_of(annolist[name].tolist() if name in fields_of(annolist) else [NO_CELL] * annolist.size)
+
+
+def _videos(annolist: np.ndarray) -> Float[np.ndarray, "I"]:
+    """0-based video of each image; NaN where it is not known."""
+    video = _image_numbers(annolist, "vididx") - FIRST_PIXEL
+    return np.where((video >= 0) & (video < 2**31) & (video == np.floor(video)), video, np.nan)
+
+
+def _activities(release: np.void, name: str, images: Int[np.ndarray, "N"]) -> list[str | None]:
+    """act_name or cat_name of each person's image."""
+    act: Any = release["act"] if "act" in (release.dtype.names or ()) else NO_CELL
+    if name not in fields_of(act):
+        return [None] * len(images)
+    texts = [text_of(cell) for cell in act.ravel()[name]]
+    return [texts[index] if index < len(texts) else None for index in images.tolist()]

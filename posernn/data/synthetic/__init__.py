@@ -1,0 +1,92 @@
+"""Rendered people in MPII's own file format: a release to try everything on without downloading anything.
+
+poses -> body (joints in space) -> figure (surfaces) -> rendering (pixels); scenes puts one picture together and
+annotation says what it shows; planning decides what a release holds and release writes it down as MPII does.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from posernn.data.synthetic.annotation import RenderedPerson
+from posernn.data.synthetic.planning import PlannedImage, plan_release
+from posernn.data.synthetic.release import ReleaseImage, mat_bytes
+from posernn.data.synthetic.scenes import render_image
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import replacing, replacing_folder
+from posernn.runtime.parallel import in_order
+from posernn.runtime.progress import Advance, silent
+
+ANNOTATION_FILE = "mpii_human_pose_v1_u12_1.mat"
+IMAGE_FOLDER = "images"
+IMAGES_PER_TASK = 4
+
+
+def synthesize(
+    root: Path, *, num_people: int, seed: int, executor: Executor | None = None, progress: Advance = silent
+) -> tuple[int, int]:
+    """Render a release into `root`: `images/*.jpg` and the annotation file, both as MPII's are laid out.
+
+    The same number of people and seed give the same bytes, whatever the number of processes.
+
+    Args:
+        root: folder to write into; what it held of an earlier release is replaced.
+        num_people: annotated people of the train half. Images without joints come on top.
+        seed: of everything random.
+        executor: where images are rendered; they write into `root`. None: here, one after another.
+        progress: called with the number of images done.
+    Returns:
+        The numbers of images and of annotated people.
+    Raises:
+        InputError: the disk does not take the files, a process of the executor died, or wrote elsewhere.
+    """
+    planned, num_videos = plan_release(num_people, seed)
+    images: list[ReleaseImage] = []
+    with replacing_folder(root / IMAGE_FOLDER) as folder:
+        draw = partial(_draw_images, folder=folder.resolve(), seed=seed)  # a worker's current folder may be another
+        for image in in_order(draw, planned, per_task=IMAGES_PER_TASK, executor=executor):
+            images.append(image)
+            progress(len(images), len(planned))
+        drawn = sum(1 for _ in folder.iterdir())
+        if drawn != len(planned):
+            raise InputError(
+                f"{folder}: expected {len(planned)} pictures, got {drawn}; all workers have to share this folder"
+            )
+    with replacing(root / ANNOTATION_FILE) as file:
+        file.write_bytes(mat_bytes(images, num_videos, seed))
+    return len(images), sum(sum(image.annotated) for image in images)
+
+
+def _draw_images(planned: list[PlannedImage], folder: Path, seed: int) -> list[ReleaseImage]:
+    return [_draw_image(one, folder, seed) for one in planned]
+
+
+def _draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
+    """Render one image into `folder` and return what is known about its people."""
+    rendered = render_image(planned.scene, seed)
+    rng = np.random.default_rng([seed, 5, planned.scene.index])
+    rendered.picture.save(folder / planned.name, quality=int(rng.integers(72, 96)))
+    order = rng.permutation(len(rendered.people)).tolist()
+    people = [rendered.people[i] for i in order]
+    return ReleaseImage(
+        planned=planned,
+        people=people,
+        annotated=[i < planned.num_annotated for i in order],
+        separate=[_is_separate(person, people) for person in people],
+    )
+
+
+def _is_separate(person: RenderedPerson, people: list[RenderedPerson]) -> bool:
+    """Whether a person shares little of the picture with any other: MPII's `single_person`."""
+    low, high = person.joints_image.min(axis=0), person.joints_image.max(axis=0)
+    for other in people:
+        if other is person:
+            continue
+        common = np.minimum(high, other.joints_image.max(axis=0)) - np.maximum(low, other.joints_image.min(axis=0))
+        if np.clip(common, 0, None).prod() > 0.1 * max((high - low).prod(), 1.0):
+            return False
+    return True

@@ -1,0 +1,93 @@
+"""Does the model look at the picture?
+
+A model that ignores it predicts one pose for everybody: its predictions spread little, it scores as well on
+somebody else's crop, and it does no better than the constant poses. The paper suspects its LSTM of that.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from posernn.evaluation import metrics
+
+
+def spread_ratio(
+    pred_crop: Float[np.ndarray, "N 16 2"],
+    joints_crop: Float[np.ndarray, "N 16 2"],
+    annotated: Bool[np.ndarray, "N 16"],
+) -> Float[np.ndarray, "16"]:
+    """Spread of the predictions over spread of the truth: 0 for a constant pose, about 1 for a good model.
+
+    Spread is the standard deviation over people, of x and y together. All crops have one side, so crop px
+    serve as well as unit coordinates.
+
+    Args:
+        pred_crop: predicted joints, crop px, (N, 16, 2) xy.
+        joints_crop: true joints, crop px.
+        annotated: (N, 16); people in whom a joint is not annotated have no part in that joint's figure.
+    Returns:
+        (16,); NaN where fewer than two people have the joint, or all have it at one place. Predictions that
+        are not finite have no place in a standard deviation and are left out.
+    """
+    ratio = np.full(joints_crop.shape[1], np.nan)
+    for joint in range(joints_crop.shape[1]):
+        known = annotated[:, joint] & np.isfinite(pred_crop[:, joint]).all(axis=-1)
+        if known.sum() >= 2 and (truth := _spread(joints_crop[known, joint])) > 0:
+            ratio[joint] = _spread(pred_crop[known, joint]) / truth
+    return ratio
+
+
+def somebody_else(num_people: int, seed: int) -> Int[np.ndarray, "N"]:
+    """For each person the index of another: nobody keeps their own, everybody is taken once.
+
+    Args:
+        num_people: at least 2.
+        seed: of the order.
+    Returns:
+        (num_people,), one cycle through all people in random order.
+    Raises:
+        ValueError: fewer than 2 people.
+    """
+    if num_people < 2:
+        raise ValueError(f"somebody_else: expected at least 2 people, got {num_people}")
+    order = np.random.default_rng(seed).permutation(num_people)
+    other = np.empty(num_people, dtype=np.int64)
+    other[order] = np.roll(order, 1)
+    return other
+
+
+class JointErrors(NamedTuple):
+    """Errors of each joint over the people in whom it is scored. (16,) each; NaN where nobody is scored."""
+
+    num_scored: Int[np.ndarray, "16"]
+    median: Float[np.ndarray, "16"]  # head sizes
+    mean: Float[np.ndarray, "16"]  # head sizes; infinite when one prediction is not finite
+    pckh: Float[np.ndarray, "16"]  # fraction, @0.5
+
+
+def joint_errors(errors: Float[np.ndarray, "N 16"]) -> JointErrors:
+    """How far off each joint is. Read in decode order, it shows whether errors grow from step to step.
+
+    Later steps predict other joints than earlier ones, and wrists are harder than necks: compare a step with
+    a model that predicts the same joint at once, not with the step before.
+
+    Args:
+        errors: (N, 16), of `metrics.normalized_errors`.
+    """
+    known = ~np.isnan(errors)
+    median, mean = np.full((2, errors.shape[1]), np.nan)
+    for joint in np.flatnonzero(known.any(axis=0)):
+        mine = errors[known[:, joint], joint]
+        median[joint], mean[joint] = _median(mine), mine.mean()
+    return JointErrors(known.sum(axis=0), median, mean, metrics.pckh(errors))
+
+
+def _spread(points: np.ndarray) -> float:
+    """Standard deviation of (K, 2) points around their mean."""
+    return float(np.sqrt(points.astype(np.float64).var(axis=0).sum()))
+
+
+def _median(values: np.ndarray) -> float:
+    """The lower median: the middle of two may be halfway to infinity."""
+    return float(np.sort(values)[(len(values) - 1) // 2])

@@ -1,0 +1,109 @@
+"""Files that come of a training and its evaluation: written by evaluate, read by compare."""
+
+import csv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float, Int
+
+from posernn.data import schemas
+from posernn.evaluation import metrics, scores
+from posernn.evaluation.scores import People
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import read_table, replacing, write_csv, write_json, write_table
+
+HISTORY = ("iteration", "train_rmse", "val_rmse")
+"""Columns of history.csv that are drawn."""
+
+
+def write_scores(
+    out: Path,
+    crops: pa.Table,
+    people: People,
+    pred_crop: Float[np.ndarray, "N 16 2"],
+    *,
+    joint_order: str | None,
+    seed: int,
+) -> dict[str, float | None]:
+    """Write predictions.parquet, metrics.json, per_joint.csv and pckh_curve.csv.
+
+    Args:
+        out: folder.
+        crops: of the people, for their keys.
+        people: the truth.
+        pred_crop: predicted joints, crop px, (N, 16, 2) xy.
+        joint_order: a key of DECODE_ORDERS; None: all joints at once.
+        seed: of who gets whose crop.
+    Returns:
+        What is in metrics.json; percent and px, None for what is not a number.
+    """
+    found = scores.rounded(scores.score(pred_crop, people) | scores.diagnose(pred_crop, people, seed))
+    keys = pc.struct_field(crops["image"], "path"), crops["image_index"], crops["person_index"]
+    predictions = schemas.predictions_table(*keys, people.to_image(pred_crop), pred_crop)
+    write_table(out / "predictions.parquet", predictions)
+    write_json(out / "metrics.json", found)
+    rows = scores.per_joint(pred_crop, people, joint_order)
+    write_csv(out / "per_joint.csv", [scores.rounded(row) for row in rows])
+    curve = zip(metrics.THRESHOLDS, 100 * metrics.pckh_curve(people.errors(pred_crop)), strict=True)
+    write_csv(out / "pckh_curve.csv", [{"threshold": f"{x:.2f}", "pckh": f"{y:.4f}"} for x, y in curve])
+    return found
+
+
+def read_predictions(path: Path, crops: pa.Table) -> Float[np.ndarray, "N 16 2"]:
+    """Predicted joints, crop px, of exactly these crops.
+
+    Raises:
+        InputError: no such file, or predictions for other people or in another order.
+    """
+    table = read_table(path, schemas.PREDICTIONS)
+    keys = ["image_index", "person_index"]
+    if not table.select(keys).combine_chunks().equals(crops.select(keys).combine_chunks()):
+        raise InputError(
+            f"{path}: expected predictions for the {len(crops)} held-out people, got {len(table)} for others;"
+            " evaluate again"
+        )
+    return schemas.to_numpy(table, "joints_crop")
+
+
+def read_history(path: Path) -> dict[str, Float[np.ndarray, "K"]]:
+    """The columns of a training's history.csv.
+
+    Raises:
+        InputError: missing, or not numbers in columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("no row")
+        return {name: np.array([float(row[name]) for row in rows]) for name in HISTORY}
+    except OSError as error:
+        raise InputError(f"{path}: expected a training's history, got {error.strerror}; train first") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected numbers in columns {', '.join(HISTORY)}, got {error}; train again"
+        ) from error
+
+
+def write_attention(path: Path, who: Int[np.ndarray, "P"], maps: Float[np.ndarray, "P 16 M M"]) -> None:
+    """Keep attention maps; `who` are the rows of their people among the held-out crops."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, who=who, maps=maps)
+
+
+def read_attention(path: Path) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, "P 16 M M"]] | None:
+    """Rows of people and their maps; None where the model has no attention.
+
+    Raises:
+        InputError: the file is not what `write_attention` writes.
+    """
+    try:
+        with np.load(path) as arrays:
+            return arrays["who"], arrays["maps"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: expected attention maps, got {error}; evaluate again") from error

@@ -1,0 +1,185 @@
+"""Predictions for the held-out people -> scores, diagnostics, rows of tables. Figures are percent, as published."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float, Int
+
+from posernn.data import schemas
+from posernn.evaluation import diagnostics, metrics
+from posernn.pose import geometry
+from posernn.pose.skeleton import DECODE_ORDERS, Joint
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class People:
+    """What is known of the people that are scored.
+
+    Attributes:
+        joints_crop: crop px, (N, 16, 2) xy; NaN where not annotated.
+        joints_image: image px, (N, 16, 2) xy; NaN where not annotated.
+        annotated: (N, 16).
+        head_size: image px, (N,); NaN: the person is not scored.
+        crop_to_image: (N, 2, 3) affines, crop px -> image px.
+    """
+
+    joints_crop: Float[np.ndarray, "N 16 2"]
+    joints_image: Float[np.ndarray, "N 16 2"]
+    annotated: Bool[np.ndarray, "N 16"]
+    head_size: Float[np.ndarray, "N"]
+    crop_to_image: Float[np.ndarray, "N 2 3"]
+
+    def __len__(self) -> int:
+        return len(self.joints_crop)
+
+    def to_image(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16 2"]:
+        """Each person's predictions by that person's own affine: crop px -> image px."""
+        return geometry.transform(pred_crop.astype(np.float64), self.crop_to_image)
+
+    def errors(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16"]:
+        """Distances from the truth in head sizes; see `metrics.normalized_errors`."""
+        return metrics.normalized_errors(self.to_image(pred_crop), self.joints_image, self.annotated, self.head_size)
+
+
+def people_of(crops: pa.Table) -> People:
+    """The people of a table of crops, row by row."""
+    return People(
+        joints_crop=schemas.to_numpy(crops, "joints_crop"),
+        joints_image=schemas.to_numpy(crops, "joints_image"),
+        annotated=schemas.to_numpy(crops, "annotated"),
+        head_size=schemas.to_numpy(crops, "head_size"),
+        crop_to_image=schemas.to_numpy(crops, "crop_to_image").reshape(-1, 2, 3),
+    )
+
+
+def jpegs_of(crops: pa.Table) -> list[bytes]:
+    """The pictures of a table of crops, row by row."""
+    return pc.struct_field(crops["image"], "bytes").to_pylist()
+
+
+def sample(people: People, num: int, seed: int) -> Int[np.ndarray, "P"]:
+    """Whom to draw: `num` scored people by lot, the same for every model; fewer where there are no more."""
+    candidates = np.flatnonzero(~np.isnan(people.errors(people.joints_crop)).all(axis=1))
+    drawn = np.random.default_rng(seed).choice(candidates, size=min(num, len(candidates)), replace=False)
+    return np.sort(drawn)
+
+
+def score(pred_crop: Float[np.ndarray, "N 16 2"], people: People) -> dict[str, float]:
+    """All scores of one set of predictions.
+
+    Args:
+        pred_crop: predicted joints, crop px, (N, 16, 2) xy.
+        people: the truth.
+    Returns:
+        pckh_* (@0.5), pckh10_total (@0.10) and auc_total in percent; rmse_image and rmse_crop in px; counts.
+    """
+    errors = people.errors(pred_crop)
+    scored = {f"pckh_{group.lower()}": 100 * value for group, value in metrics.pckh_groups(errors).items()}
+    return scored | {
+        "pckh_head_top": 100 * metrics.pckh_groups(errors, head="head_top")["Head"],
+        "pckh10_total": 100 * metrics.pckh_total(errors, 0.1),
+        "auc_total": 100 * metrics.area_under_curve(metrics.pckh_curve(errors)),
+        "rmse_image": metrics.rmse(people.to_image(pred_crop), people.joints_image, people.annotated),
+        "rmse_crop": metrics.rmse(pred_crop, people.joints_crop, people.annotated),
+        "num_people": len(people),
+        "num_people_not_scored": metrics.num_without_score(errors),
+        "num_joints_scored": int((~np.isnan(errors[:, metrics.SCORED_JOINTS])).sum()),
+        "num_joints_not_finite": int(np.isinf(errors).sum()),
+    }
+
+
+def diagnose(pred_crop: Float[np.ndarray, "N 16 2"], people: People, seed: int) -> dict[str, float]:
+    """Does the model look at the picture? See `posernn.evaluation.diagnostics`.
+
+    Somebody else's crop needs no second run of the model: what it said of that crop is known, and only has to be
+    put into this person's box.
+
+    Args:
+        pred_crop: predicted joints, crop px, (N, 16, 2) xy.
+        people: the truth.
+        seed: of who gets whose crop.
+    Returns:
+        spread_ratio: mean over joints; pckh_total_other_crop: percent, NaN with a single person.
+    """
+    ratios = diagnostics.spread_ratio(pred_crop, people.joints_crop, people.annotated)
+    other = float("nan")
+    if len(people) > 1:
+        swapped = pred_crop[diagnostics.somebody_else(len(people), seed)]
+        other = 100 * metrics.pckh_total(people.errors(swapped))
+    known = ratios[~np.isnan(ratios)]
+    return {
+        "spread_ratio": float(known.mean()) if known.size else float("nan"),
+        "pckh_total_other_crop": other,
+    }
+
+
+def per_joint(
+    pred_crop: Float[np.ndarray, "N 16 2"], people: People, joint_order: str | None
+) -> list[dict[str, str | int | float | None]]:
+    """One row per joint, in decode order.
+
+    Args:
+        pred_crop: predicted joints, crop px, (N, 16, 2) xy.
+        people: the truth.
+        joint_order: a key of DECODE_ORDERS; None: all joints at once, so `step` is None and the order MPII's.
+    Returns:
+        joint, step (from 1), num_scored, pckh (percent), median_error, mean_error (head sizes), spread_ratio.
+    """
+    found = diagnostics.joint_errors(people.errors(pred_crop))
+    ratios = diagnostics.spread_ratio(pred_crop, people.joints_crop, people.annotated)
+    return [
+        {
+            "joint": joint.label,
+            "step": step if joint_order else None,
+            "num_scored": int(found.num_scored[joint]),
+            "pckh": 100 * float(found.pckh[joint]),
+            "median_error": float(found.median[joint]),
+            "mean_error": float(found.mean[joint]),
+            "spread_ratio": float(ratios[joint]),
+        }
+        for step, joint in enumerate(DECODE_ORDERS[joint_order] if joint_order else Joint, start=1)
+    ]
+
+
+def num_right(pred_crop: Float[np.ndarray, "N 16 2"], people: People, who: Int[np.ndarray, "P"]) -> list[str]:
+    """For pictures: "9/14", so many of a person's scored joints are right @0.5."""
+    errors = people.errors(pred_crop)[who][:, metrics.SCORED_JOINTS]
+    return [f"{(mine <= 0.5).sum()}/{(~np.isnan(mine)).sum()}" for mine in errors]
+
+
+def rounded(values: dict, digits: int = 4) -> dict:
+    """For files that people compare: fewer digits, and None for what JSON and DVC have no number for."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return rounded(value, digits)
+        if isinstance(value, float):
+            return round(value, digits) if math.isfinite(value) else None
+        return value
+
+    return {key: plain(value) for key, value in values.items()}
+
+
+def predict_in_chunks(
+    predict: Callable[[Sequence[bytes]], Float[np.ndarray, "B 16 2"]],
+    jpegs: Sequence[bytes],
+    chunk: int,
+    progress: Callable[[int, int], None],
+) -> Float[np.ndarray, "N 16 2"]:
+    """Predict so many crops at a time, so that only those are decoded in memory.
+
+    Args:
+        predict: JPEG files -> joints in any frame.
+        jpegs: one per person.
+        chunk: crops at a time.
+        progress: is told how many are done.
+    """
+    parts = []
+    for start in range(0, len(jpegs), chunk):
+        parts.append(predict(jpegs[start : start + chunk]))
+        progress(min(start + chunk, len(jpegs)), len(jpegs))
+    return np.concatenate(parts)

@@ -1,0 +1,135 @@
+"""Frames and their transforms: pure functions.
+
+Convention:
+    - `_image`: px of the original picture; `_crop`: px of the crop; `_unit`: crop px divided by the crop's side.
+    - 0-based, pixel centres at integers: the picture spans [-0.5, width - 0.5].
+    - xy order; boxes are xyxy, their sides where the box ends (not the centres of its last pixels).
+    - An affine is (2, 3): `[x, y] = affine @ [u, v, 1]`.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+PERSON_CENTER_SHIFT = 15.0
+"""MPII's centre sits on the chest: crops are centred this many scales further down. Source: evalMPII, HRNet."""
+PERSON_BOX_SIDE = 1.25 * 200.0
+"""Side of the `person` box in scales: a person's height (200 px at scale 1) and a quarter."""
+HEAD_SHARE = 0.6
+"""Head size as a share of the head box's diagonal. Source: evalMPII util_get_head_size.m (SC_BIAS)."""
+
+
+def head_size(head_box_image: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch"]:
+    """The unit of PCKh: 0.6 x the diagonal of the head box.
+
+    Args:
+        head_box_image: (..., 4) xyxy, image px.
+    Returns:
+        (...,) image px; NaN where the box is.
+    Source: evalMPII util_get_head_size.m.
+    """
+    extent = head_box_image[..., 2:].astype(np.float64) - head_box_image[..., :2]
+    return HEAD_SHARE * np.hypot(extent[..., 0], extent[..., 1])
+
+
+def joints_box(
+    joints_image: Float[np.ndarray, "16 2"],
+    annotated: Bool[np.ndarray, "16"],
+    *,
+    padding: float,
+    size: tuple[int, int],
+) -> Float[np.ndarray, "4"]:
+    """The paper's box: around the annotated joints, `padding` image px more on each side, clipped at the image.
+
+    Args:
+        joints_image: image px, (16, 2) xy.
+        annotated: (16,), at least one True.
+        padding: image px.
+        size: width and height of the image, px.
+    Returns:
+        (4,) xyxy, image px. May be empty or reversed when every joint lies far outside of the image.
+    Raises:
+        ValueError: no joint is annotated.
+    Source: Chen & Low, section 3.
+    """
+    if not annotated.any():
+        raise ValueError("joints_box: expected at least one annotated joint, got none")
+    known = joints_image[annotated]  # (K, 2)
+    low = np.maximum(known.min(axis=0) - padding, -0.5)
+    high = np.minimum(known.max(axis=0) + padding, np.asarray(size) - 0.5)
+    return np.concatenate([low, high]).astype(np.float64)
+
+
+def person_box(center_image: Float[np.ndarray, "2"], scale: float) -> Float[np.ndarray, "4"]:
+    """The box that published figures use: a square of 1.25 person heights around MPII's centre; not clipped.
+
+    Args:
+        center_image: image px, (2,) xy.
+        scale: person height / 200 px.
+    Returns:
+        (4,) xyxy, image px.
+    Source: Newell et al. 2016; HRNet `lib/dataset/mpii.py`.
+    """
+    center = center_image.astype(np.float64) + np.array([0.0, PERSON_CENTER_SHIFT * scale])
+    half = PERSON_BOX_SIDE * scale / 2
+    return np.concatenate([center - half, center + half])
+
+
+def square_box(box_image: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
+    """The smallest square around a box, with the same centre; keeps the picture's aspect in a square crop.
+
+    Args:
+        box_image: (4,) xyxy, image px.
+    Returns:
+        (4,) xyxy, image px.
+    """
+    center = (box_image[:2] + box_image[2:]) / 2
+    half = (box_image[2:] - box_image[:2]).max() / 2
+    return np.concatenate([center - half, center + half])
+
+
+def crop_to_image(box_image: Float[np.ndarray, "4"], side: int) -> Float[np.ndarray, "2 3"]:
+    """The affine from a crop of `side` x `side` px to the image it was cut from.
+
+    The box's edges fall on the crop's edges, which lie half a pixel outside of the first and last pixel centres.
+
+    Args:
+        box_image: (4,) xyxy, image px.
+        side: crop px.
+    Returns:
+        (2, 3) affine, crop px -> image px.
+    Raises:
+        ValueError: the box has no area.
+    """
+    extent = box_image[2:] - box_image[:2]  # (2,)
+    if not (extent > 0).all():
+        raise ValueError(f"crop_to_image: expected a box with an area, got {box_image.tolist()}")
+    step = extent / side  # image px per crop px
+    return np.array([[step[0], 0.0, box_image[0] + 0.5 * step[0]], [0.0, step[1], box_image[1] + 0.5 * step[1]]])
+
+
+def invert(affine: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
+    """The affine that goes back.
+
+    Raises:
+        ValueError: the affine flattens the plane.
+    """
+    linear, shift = affine[..., :2], affine[..., 2:]
+    try:
+        back = np.linalg.inv(linear)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"invert: expected an affine that keeps areas apart from 0, got {affine.tolist()}") from error
+    return np.concatenate([back, -back @ shift], axis=-1)
+
+
+def transform(
+    points: Float[np.ndarray, "*batch K 2"], affine: Float[np.ndarray, "*batch 2 3"]
+) -> Float[np.ndarray, "*batch K 2"]:
+    """Move points by an affine; NaN stays NaN.
+
+    Args:
+        points: (..., K, 2) xy in the affine's source frame.
+        affine: (..., 2, 3).
+    Returns:
+        (..., K, 2) xy in the affine's target frame, float64.
+    """
+    return points @ np.swapaxes(affine[..., :2], -1, -2) + affine[..., None, :, 2]
