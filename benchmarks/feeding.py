@@ -15,7 +15,7 @@ from PIL import Image
 from timing import in_turns, release, report
 
 from posernn.data import batches, crops, mpii, shards, splits
-from posernn.data.augmentation import augment, draw_amounts
+from posernn.data.augmentation import Augmentation, augment
 from posernn.evaluation import scores
 from posernn.runtime.parallel import processes
 
@@ -44,9 +44,7 @@ def main() -> None:
 
         def feed(loaded: batches.Crops, flip: float) -> None:
             for iteration, batch in enumerate(who):
-                amounts = draw_amounts(
-                    BATCH, flip=flip, rotation=0.0, scale=0.0, color=0.0, random=np.random.default_rng([0, iteration])
-                )
+                amounts = Augmentation(flip=flip).draw(BATCH, np.random.default_rng([0, iteration]))
                 images, *_ = augment(loaded.images(batch), loaded.joints_unit[batch], loaded.annotated[batch], amounts)
                 images.float()
 

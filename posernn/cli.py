@@ -183,7 +183,8 @@ def predict(
         for reason in left_out:
             typer.echo(f"left out: {reason}", err=True)
     crops = np.stack([np.asarray(person.crop) for person in people])  # (N, S, S, 3)
-    joints_crop = side * predict_joints(model, torch.from_numpy(crops).permute(0, 3, 1, 2))
+    joints_unit = predict_joints(model, torch.from_numpy(crops).permute(0, 3, 1, 2)).joints_unit
+    joints_crop = side * joints_unit.numpy()
     photos.write(out, people, joints_crop)
     if draw is not None:
         photos.draw(draw, people, joints_crop)

@@ -2,13 +2,23 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from posernn import models
 from posernn.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from posernn.models.contract import Settings
+
+OF_DATASET = ("crop_size", "trunk_width")
+"""Settings of a model that stand in the section of the data set, because they must differ in scale."""
+
+ENTRIES = ("baseline", "model")
+"""Models of the comparison that are always there."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -58,12 +68,11 @@ class Augment(_Section):
 
 
 class Train(_Section):
-    """How both models are trained."""
+    """How the models are trained."""
 
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: Annotated[float, Field(gt=0)]
-    loss: Literal["l2", "l1", "smooth_l1"]
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cuda", "mps", "cpu"]
     processes: Count
@@ -71,27 +80,6 @@ class Train(_Section):
     validate_every: Count
     checkpoint_every: Count
     augment: Augment
-
-
-class Cnn(_Section):
-    """Every joint at once."""
-
-    arch: Literal["cnn"]
-
-
-class Lstm(_Section):
-    """One joint after another."""
-
-    arch: Literal["lstm"]
-    attention: bool
-    layers: Annotated[int, Field(ge=1, le=8)]
-    hidden_size: Count
-    joint_order: Literal["easy_first", "hard_first", "skeleton"]
-
-
-ARCHITECTURES: dict[str, type[BaseModel]] = {"cnn": Cnn, "lstm": Lstm}
-
-Model = Annotated[Cnn | Lstm, Field(discriminator="arch")]
 
 
 class Evaluate(_Section):
@@ -104,28 +92,102 @@ class Evaluate(_Section):
 
 
 class Params(_Section):
-    """params.yaml, with the section of the chosen data set as `data`."""
+    """params.yaml, with the section of the chosen data set as `data`.
+
+    Attributes:
+        entries: the sections that name an architecture: the models that are compared.
+        architectures: the sections of architectures, by name.
+    """
 
     dataset: str
     data: Dataset
     parse: Parse
     crops: Crops
     train: Train
-    baseline: Model
-    model: Model
     evaluate: Evaluate
+    entries: dict[str, dict[str, Any]]
+    architectures: dict[str, dict[str, Any]]
 
-    def architecture(self, name: str) -> Cnn | Lstm:
-        """The section of one of the compared models: baseline or model."""
-        return {"baseline": self.baseline, "model": self.model}[name]
+    def entry(self, name: str) -> "tuple[str, Settings]":
+        """Look up a model of the comparison.
+
+        `crop_size` and `trunk_width` come from the data set's section, the other settings from the section of the
+        architecture; the entry overrides both.
+
+        Args:
+            name: of the entry: baseline, model or one of your own.
+        Returns:
+            the name of its architecture, and its settings.
+        Raises:
+            InputError: no such entry, or a setting that is unknown, absent, of the wrong type or out of range.
+        """
+        if name not in self.entries:
+            raise InputError(
+                f"{name}: expected one of {', '.join(self.entries)}; add a section of that name with `arch:`"
+            )
+        overrides = dict(self.entries[name])
+        arch = overrides.pop("arch")
+        section = self.architectures.get(arch, {})
+        settings = models.module_of(arch).Settings
+        shared = {key: getattr(self.data, key) for key in OF_DATASET if key in settings.model_fields}
+        try:
+            return arch, settings.model_validate(shared | section | overrides)
+        except ValidationError as error:
+            first = _first(error)
+            key = str(first["loc"][0])
+            where = f"{name if key in overrides else arch}.{key}"
+            if first["type"] == "extra_forbidden":
+                belongs = [
+                    other for other in self.architectures if key in models.module_of(other).Settings.model_fields
+                ]
+                hint = f"it belongs to arch: {belongs[0]}" if belongs else _instead(key, settings)
+                raise InputError(f"params.yaml: {where}: unknown key; {hint}") from error
+            raise InputError(f"params.yaml: {where}: {_complaint(first)}") from error
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read params.yaml.
 
+    The settings of a model are looked at by `Params.entry`, which imports PyTorch.
+
     Raises:
         InputError: missing, not YAML, or a key that is unknown, absent, of the wrong type or out of range.
     """
+    values = _read(path)
+    stages = Params.model_fields.keys() - {"dataset", "data", "entries", "architectures"}
+    known = models.architectures()
+    entries = {name: section for name, section in values.items() if name in ENTRIES or "arch" in _mapping(section)}
+    architectures = {name: values[name] or {} for name in known if name in values}
+    datasets = values.keys() - stages - {"dataset"} - entries.keys() - architectures.keys()
+    for name in sorted(
+        (stages | set(ENTRIES) | {_mapping(entry).get("arch") for entry in entries.values()}) - values.keys(), key=str
+    ):
+        for near in difflib.get_close_matches(str(name), datasets, n=1):
+            raise InputError(f"{path}: {near}: unknown section; did you mean {name}?")
+    if values["dataset"] not in datasets:
+        there = ", ".join(sorted(datasets)) or "none"
+        raise InputError(
+            f"{path}: dataset: expected a section of that name, got {values['dataset']!r}; there are: {there}"
+        )
+    for name, entry in entries.items():
+        if _mapping(entry).get("arch") not in known:
+            got = repr(entry["arch"]) if "arch" in _mapping(entry) else "nothing"
+            raise InputError(f"{path}: {name}.arch: expected one of {', '.join(known)}, got {got}")
+    try:
+        for name in sorted(datasets):  # a mistake in a section that does not apply today is a mistake all the same
+            prefix = name
+            Dataset.model_validate(values[name])
+        prefix = ""
+        return Params.model_validate(
+            {name: values[name] for name in stages & values.keys()}
+            | {"dataset": values["dataset"], "data": values[values["dataset"]]}
+            | {"entries": entries, "architectures": architectures}
+        )
+    except ValidationError as error:
+        raise InputError(_explain(path, error, prefix)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         # YAML 1.2, in which 1e-5 is a number; ruamel's own type carries comments that pydantic does not want.
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -139,54 +201,38 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise InputError(f"{path}: expected `dataset:` and sections, got neither; take the project's own as a start")
     if not isinstance(values.get("dataset"), str):
         raise InputError(f"{path}: dataset: expected the name of a section, got {values.get('dataset')!r}")
-    stages = Params.model_fields.keys() - {"dataset", "data"}
-    sections = values.keys() - stages - {"dataset"}
-    for name in sorted(stages - values.keys()):
-        for near in difflib.get_close_matches(name, sections, n=1):
-            raise InputError(f"{path}: {near}: unknown section; did you mean {name}?")
-    if values["dataset"] not in sections:
-        known = ", ".join(sorted(sections)) or "none"
-        raise InputError(
-            f"{path}: dataset: expected a section of that name, got {values['dataset']!r}; there are: {known}"
-        )
-    try:
-        for name in sorted(sections):  # a mistake in a section that does not apply today is a mistake all the same
-            Dataset.model_validate(values[name])
-    except ValidationError as error:
-        raise InputError(_explain(path, error, prefix=name)) from error
-    try:
-        return Params.model_validate(
-            {name: values[name] for name in stages & values.keys()}
-            | {"dataset": values["dataset"], "data": values[values["dataset"]]}
-        )
-    except ValidationError as error:
-        raise InputError(_explain(path, error)) from error
+    return values
+
+
+def _mapping(section: Any) -> dict[str, Any]:
+    """Give a section as it is, or an empty one where it is none."""
+    return section if isinstance(section, dict) else {}
+
+
+def _first(error: ValidationError) -> Any:
+    """Pick the complaint to show; an unknown key comes before the one it was meant to be."""
+    errors = error.errors(include_url=False)
+    return next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+
+
+def _complaint(first: Any) -> str:
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return message if first["type"] == "missing" else f"{message}, got {first['input']!r}"
 
 
 def _explain(path: Path, error: ValidationError, prefix: str = "") -> str:
-    """One line for the first of pydantic's complaints; an unknown key comes before the one it was meant to be."""
-    errors = error.errors(include_url=False)
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    where = ".".join(str(part) for part in [prefix, *first["loc"]] if part not in ("", *ARCHITECTURES))
-    if first["type"] == "extra_forbidden":
-        section = _section(Dataset if prefix else Params, first["loc"][:-1])
-        return f"{path}: {where}: unknown key; {_instead(str(first['loc'][-1]), section)}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    given = "" if first["type"] == "missing" else f", got {first['input']!r}"
-    return f"{path}: {where}: {message}{given}"
-
-
-def _section(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
-    """The class of a section, found by its path."""
-    for part in map(str, loc):
-        model = ARCHITECTURES[part] if part in ARCHITECTURES else cast(Any, model.model_fields[part].annotation)
-    return model
+    """Say in one line what is wrong."""
+    first = _first(error)
+    where = ".".join(str(part) for part in [prefix, *first["loc"]] if part != "")
+    if first["type"] != "extra_forbidden":
+        return f"{path}: {where}: {_complaint(first)}"
+    section: Any = Dataset if prefix else Params
+    for part in first["loc"][:-1]:
+        section = section.model_fields[str(part)].annotation
+    return f"{path}: {where}: unknown key; {_instead(str(first['loc'][-1]), section)}"
 
 
 def _instead(key: str, section: type[BaseModel]) -> str:
-    """What may stand where an unknown key stands."""
-    for arch, other in ARCHITECTURES.items():
-        if section in ARCHITECTURES.values() and key in other.model_fields:
-            return f"it belongs to arch: {arch}"
+    """Suggest the key that was meant."""
     near = difflib.get_close_matches(key, section.model_fields, n=1)
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(section.model_fields)}"

@@ -8,7 +8,8 @@ import numpy as np
 from posernn import models, params
 from posernn.data import batches
 from posernn.data.shards import read_crops
-from posernn.evaluation import predict, results, scores
+from posernn.evaluation import results, scores
+from posernn.evaluation.predict import predict
 from posernn.report.people import attention as draw_attention
 from posernn.report.people import read_pictures, sample_people
 from posernn.report.style import save as save_figure
@@ -19,8 +20,8 @@ from posernn.runtime.files import read_json
 from posernn.runtime.progress import progress_bar
 from stages import run
 
-ATTENTION_PEOPLE = 3
-"""People whose 16 attention maps are kept and drawn."""
+MAPS_OF_PEOPLE = 3
+"""People whose 16 maps are kept and drawn, where the model has maps."""
 
 
 def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
@@ -38,7 +39,7 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
         )
 
     def joints_of(part: Sequence[bytes]) -> np.ndarray:
-        return predict.predict(model, batches.decode(part), batch_size=batch_size, device=device)
+        return predict(model, batches.decode(part), batch_size=batch_size, device=device).joints_unit.numpy()
 
     with progress_bar(f"evaluate {name}", "crops") as advance:
         pred_crop = side * scores.predict_in_chunks(joints_of, jpegs, 10 * batch_size, advance)
@@ -54,11 +55,11 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
         notes = {name: scores.num_right(pred_crop, people, who)}
         figure = sample_people(pictures, affines, poses, people.annotated[who], notes)
         save_figure(figure, out / "samples.png")
-    if len(who) and hasattr(model, "attention_maps"):
-        few = who[:ATTENTION_PEOPLE]
-        maps = predict.attention_maps(model, batches.decode([jpegs[i] for i in few]), device=device)
-        results.write_attention(out / "attention.npz", few, maps)
-        figure = draw_attention(pictures[: len(few)], affines[: len(few)], maps, pred_crop[few], joint_order)
+    few = who[:MAPS_OF_PEOPLE]
+    maps = predict(model, batches.decode([jpegs[i] for i in few]), device=device).maps if len(few) else None
+    if maps is not None:
+        results.write_attention(out / "attention.npz", few, maps.numpy())
+        figure = draw_attention(pictures[: len(few)], affines[: len(few)], maps.numpy(), pred_crop[few], joint_order)
         save_figure(figure, out / "attention.png")
     finite = {key: float(value) for key, value in found.items() if value is not None}
     tracking.add_results(read_json(run_dir / "run.json")["run_id"], finite, out)

@@ -4,10 +4,9 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from posernn import models, params
 from posernn.data import batches
+from posernn.data.augmentation import Augmentation
 from posernn.runtime import tracking
 from posernn.runtime.device import choose_device, choose_dtype
 from posernn.runtime.files import write_csv, write_json
@@ -30,14 +29,14 @@ def main(name: str, crops: str, out: Path) -> None:
 
 
 def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:
-    """Train together with the other processes, if there are any; number 0 alone writes and records."""
+    """Train together with the other processes, if there are any; rank 0 alone writes and records."""
     train, data = settings.train, settings.data
-    arguments = settings.architecture(name).model_dump()
-    arch = arguments.pop("arch") + ("_attention" if arguments.pop("attention", False) else "")
-    arguments |= {"crop_size": data.crop_size, "trunk_width": data.trunk_width}
+    arch, model_settings = settings.entry(name)
+    # The number of processes does not change a training: a resumed one may have another number.
+    optimization = train.model_dump(exclude={"processes", "augment"})
     schedule = {"iterations": data.iterations, "halve_lr_every": data.halve_lr_every}
-    # How many processes there are is no part of what is trained: a resumed training may have another number.
-    all_settings = {"arch": arch} | arguments | schedule | train.model_dump(exclude={"processes"})
+    all_settings = {"arch": arch} | model_settings.model_dump() | schedule | optimization
+    all_settings |= {"augment": train.augment.model_dump()}
     device = choose_device(train.device)
     dtype = choose_dtype(train.precision, device)
 
@@ -46,34 +45,34 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
         first = group.rank == 0
         with progress_bar("decode crops", "people") if first else nullcontext(silent) as advance:
             train_crops, val_crops = batches.load(crops, "train", advance), batches.load(crops, "val", advance)
-        torch.manual_seed(train.seed)
-        # channels_last: the layout in which crops are decoded and convolutions are quickest
-        model = models.build(arch, **arguments).to(device).to(memory_format=torch.channels_last)
-        state = loop.TrainingState(model, loop.make_optimizer(train.optimizer, model, train.lr))
+        state = loop.fresh_state(
+            arch, model_settings, optimizer=train.optimizer, lr=train.lr, seed=train.seed, device=device
+        )
         checkpoint = checkpoints.path_for(name, all_settings, crops)
-        extra = checkpoints.restore(checkpoint, state) or {"run_id": None}
+        changed = checkpoints.changed_code(checkpoint, arch)
+        extra = (None if changed else checkpoints.restore(checkpoint, state)) or {"run_id": None}
         group.require_same("checkpoint", state.iteration)
         if first:
             together = f", {group.size} processes" if group.size > 1 else ""
-            weights = sum(parameter.numel() for parameter in model.parameters())
+            weights = sum(parameter.numel() for parameter in state.model.parameters())
             print(f"train {name}: {arch}, {weights:,} weights, {device}, {dtype}{together}", flush=True)
+            if changed:
+                print(f"train {name}: starting afresh; changed since the checkpoint: {', '.join(changed)}", flush=True)
             if state.iteration:
-                print(f"train {name}: going on after iteration {state.iteration} of {data.iterations}", flush=True)
+                print(f"train {name}: resuming after iteration {state.iteration} of {data.iterations}", flush=True)
 
         steps = loop.train(
             state,
             train_crops,
             val_crops,
             iterations=data.iterations,
-            halve_lr_every=data.halve_lr_every,
             batch_size=train.batch_size,
-            lr=train.lr,
-            loss=train.loss,
+            lr_of=loop.halving(train.lr, data.halve_lr_every),
+            augmentation=Augmentation(**train.augment.model_dump()),
             dtype=dtype,
             seed=train.seed,
             validate_every=train.validate_every,
             group=group,
-            **train.augment.model_dump(),
         )
         title, tags = f"{name}-{arch}-{settings.dataset}", {"model": name, "arch": arch, "dataset": settings.dataset}
         if not first:
@@ -82,12 +81,12 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
         with tracking.start_run(title, parameters=all_settings, tags=tags, run_id=extra["run_id"]) as tracked:
 
             def save() -> None:
-                checkpoints.save(checkpoint, state, {"run_id": tracked.run_id})
+                checkpoints.save(checkpoint, state, arch, {"run_id": tracked.run_id})
 
             with progress_bar(f"train {name}", "batches") as advance:
                 follow(steps, data.iterations, tracked.log, save, train.checkpoint_every, advance, group)
 
-    models.save(out, model, arch, **arguments)
+    models.save(out, state.model, arch, model_settings)
     write_csv(out / "history.csv", [asdict(row) for row in state.history])
     write_json(out / "run.json", {"run_id": tracked.run_id})
     checkpoint.unlink(missing_ok=True)

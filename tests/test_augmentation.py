@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from posernn.data.augmentation import LUMA, augment, draw_amounts
+from posernn.data.augmentation import LUMA, Augmentation, augment
 from posernn.pose.skeleton import Joint
 
 SIDE = 96
@@ -12,7 +12,7 @@ OFF = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "color": 0.0}
 
 
 def changed_by(images, joints, annotated, *, seed, **changes):
-    amounts = draw_amounts(len(images), **changes, random=np.random.default_rng(seed))
+    amounts = Augmentation(**changes).draw(len(images), np.random.default_rng(seed))
     return augment(images, joints, annotated, amounts)
 
 
@@ -138,7 +138,7 @@ def test_a_part_of_a_batch_is_changed_as_it_is_in_the_whole():
     images = torch.from_numpy(random.integers(0, 256, (7, 3, 32, 32), dtype=np.uint8))
     joints = torch.from_numpy(random.random((7, 16, 2), dtype=np.float32))
     annotated = torch.from_numpy(random.random((7, 16)) < 0.8)
-    amounts = draw_amounts(7, flip=0.5, rotation=30.0, scale=0.3, color=0.3, random=random)
+    amounts = Augmentation(flip=0.5, rotation=30.0, scale=0.3, color=0.3).draw(7, random)
     whole = augment(images, joints, annotated, amounts)
     part = slice(1, None, 3)
     for of_part, of_whole in zip(

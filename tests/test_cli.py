@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny_models
 import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from posernn import models
 from posernn.cli import app
 from posernn.data import crops, schemas
 from posernn.report import tables
@@ -85,9 +85,7 @@ def published(tmp_path: Path) -> Path:
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     """A small model with fresh weights."""
-    arguments = {"crop_size": SIDE, "trunk_width": 0.0625}
-    models.save(tmp_path / "run", models.build("cnn", **arguments), "cnn", **arguments)
-    return tmp_path / "run"
+    return tiny_models.save(tmp_path / "run", "cnn", crop_size=SIDE)
 
 
 @pytest.fixture

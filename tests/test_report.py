@@ -44,7 +44,10 @@ def found() -> comparison.Comparison:
         "model": (known + rng.normal(0, 12, known.shape)).astype(np.float32),
     }
     predictions["model"][0, 0] = np.nan
-    architectures = {"baseline": {"name": "cnn"}, "model": {"name": "lstm_attention", "joint_order": "easy_first"}}
+    architectures = {
+        "baseline": {"arch": "cnn"},
+        "model": {"arch": "lstm", "attention": True, "joint_order": "easy_first"},
+    }
     return comparison.compare(predictions, people, architectures, draws=500, seed=0)
 
 
@@ -129,7 +132,7 @@ def test_the_verdict_says_no_more_than_the_interval_does(found, difference, said
 
 
 def test_two_models_of_one_architecture_are_told_apart_by_their_roles():
-    labels = comparison._labels({"baseline": {"name": "cnn"}, "model": {"name": "cnn"}})
+    labels = comparison._labels({"baseline": {"arch": "cnn"}, "model": {"arch": "cnn"}})
     assert labels["baseline"] == "cnn (baseline)"
     assert labels["model"] == "cnn (model)"
 

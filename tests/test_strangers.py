@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import tiny_models
 
 from posernn import models
 from posernn.evaluation import results
@@ -42,13 +43,13 @@ def test_the_pickle_of_these_tests_does_run_code_when_loaded(malicious):
 
 def test_weights_checkpoints_and_maps_that_are_pickles_are_refused(malicious, tmp_path):
     file, loaded = malicious
-    model = models.build("cnn", crop_size=32, trunk_width=0.03)
-    models.save(tmp_path / "run", model, "cnn", crop_size=32, trunk_width=0.03)
+    tiny_models.save(tmp_path / "run", "cnn")
     file.replace(tmp_path / "run/weights.safetensors")
     with pytest.raises(InputError, match="expected safetensors"):
         models.load(tmp_path / "run")
 
     (tmp_path / "run/weights.safetensors").rename(tmp_path / "checkpoint.safetensors")
+    model = tiny_models.of("cnn")
     with pytest.raises(InputError, match="expected a checkpoint of this training"):
         checkpoints.restore(tmp_path / "checkpoint.safetensors", TrainingState(model, make_optimizer("adam", model, 1)))
 

@@ -1,26 +1,24 @@
 """The loop: learns, reports, halves, stops on NaN, and goes on after a stop as if there had been none."""
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from tiny_models import CNN
 
-from posernn import models
+from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops, batch_people
 from posernn.runtime.errors import InputError
 from posernn.training import checkpoints
-from posernn.training.loop import NonFiniteLossError, TrainingState, make_optimizer, train, validate
+from posernn.training.loop import NonFiniteLossError, fresh_state, halving, train, validate
 
 SIDE = 32
 SETTINGS = {
     "iterations": 12,
     "batch_size": 5,
-    "lr": 1e-3,
-    "halve_lr_every": 4,
-    "loss": "l2",
+    "lr_of": halving(1e-3, every=4),
+    "augmentation": Augmentation(),
     "dtype": torch.float32,
     "seed": 0,
     "validate_every": 5,
@@ -43,10 +41,9 @@ def crops(num_people, seed=0):
     )
 
 
-def fresh(optimizer="adam"):
-    torch.manual_seed(0)
-    model = models.build("cnn", crop_size=SIDE, trunk_width=0.0625)
-    return TrainingState(model, make_optimizer(optimizer, model, SETTINGS["lr"]))
+def fresh(optimizer="adam", **changes):
+    settings = CNN.model_copy(update=changes)
+    return fresh_state("cnn", settings, optimizer=optimizer, lr=1e-3, seed=0, device=torch.device("cpu"))
 
 
 def run(state, **changes):
@@ -77,10 +74,7 @@ def test_validation_is_the_root_of_the_mean_squared_distance_over_annotated_join
     rmse = validate(model, held_out, torch.float32)
     model.eval()
     with torch.no_grad():
-        pred = model(
-            (held_out.images(np.arange(9)) / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None])
-            / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-        )
+        pred = model(held_out.images(np.arange(9))).joints_unit
     distance = (pred - held_out.joints_unit).square().sum(dim=2).sqrt()[held_out.annotated] * SIDE
     assert rmse == pytest.approx(math.sqrt(float((distance**2).mean())), rel=1e-4)
 
@@ -97,16 +91,9 @@ def test_the_learning_rate_is_halved_on_time():
     ("optimizer", "loss"), [("adam", "l2"), ("adamw", "l2"), ("sgd", "l2"), ("adam", "l1"), ("adam", "smooth_l1")]
 )
 def test_training_learns_where_the_spot_is(optimizer, loss):
-    state = fresh(optimizer)
+    state = fresh(optimizer, loss=loss)
     lr = 0.02 if optimizer == "sgd" else 3e-3
-    changes = {
-        "iterations": 150,
-        "validate_every": 150,
-        "halve_lr_every": 100,
-        "lr": lr,
-        "batch_size": 20,
-        "loss": loss,
-    }
+    changes = {"iterations": 150, "validate_every": 150, "lr_of": halving(lr, every=100), "batch_size": 20}
     held_out = crops(100, seed=1)
     list(train(state, crops(200), held_out, **SETTINGS | changes))
     true = held_out.joints_unit * SIDE
@@ -141,21 +128,21 @@ def test_every_epoch_sees_each_person_once_in_an_order_of_its_own():
 
 
 @pytest.mark.parametrize("stop", [3, 5, 8])
-@pytest.mark.parametrize("changes", [{}, {"flip": 0.5, "rotation": 20.0, "scale": 0.2, "color": 0.2}])
+@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(0.5, 20.0, 0.2, 0.2)])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, stop, changes, optimizer):
+def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, stop, augmentation, optimizer):
     whole = fresh(optimizer)
-    run(whole, **changes)
+    run(whole, augmentation=augmentation)
 
     stopped = fresh(optimizer)
-    for step in train(stopped, crops(23), crops(9, seed=1), **SETTINGS | changes):
+    for step in train(stopped, crops(23), crops(9, seed=1), **SETTINGS | {"augmentation": augmentation}):
         if step.iteration == stop:
-            checkpoints.save(tmp_path / "last.safetensors", stopped, {"run_id": "abc"})
+            checkpoints.save(tmp_path / "last.safetensors", stopped, "cnn", {"run_id": "abc"})
             break
     resumed = fresh(optimizer)
     assert checkpoints.restore(tmp_path / "last.safetensors", resumed) == {"run_id": "abc"}
     assert resumed.iteration == stop
-    run(resumed, **changes)
+    run(resumed, augmentation=augmentation)
 
     assert resumed.history == whole.history
     for (key, left), right in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
@@ -168,70 +155,37 @@ def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_g
     def train_until_it_breaks():
         for step in train(state, poisoned, crops(9), **SETTINGS):
             if step.iteration == 4:
-                checkpoints.save(path, state, {})
+                checkpoints.save(path, state, "cnn", {})
             if step.iteration == 6:
                 poisoned.joints_unit.fill_(math.inf)
 
     with pytest.raises(NonFiniteLossError, match=r"got NaN or infinity in iteration 7; take a smaller train.lr"):
         train_until_it_breaks()
     with pytest.raises(NonFiniteLossError):
-        checkpoints.save(path, state, {})
+        checkpoints.save(path, state, "cnn", {})
     again = fresh()
     checkpoints.restore(path, again)
     assert again.iteration == 4
     assert all(torch.isfinite(parameter).all() for parameter in again.model.parameters())
 
 
-def test_an_optimizer_is_whole_before_it_is_interrupted():
-    """The first one imports PyTorch's compiler, in which an interruption aborts the process."""
-    code = """
-import signal, sys
-import torch
-from posernn.training.loop import make_optimizer
-
-class Interrupted:
-    def find_spec(self, name, *where):
-        if name == "torch._dynamo":
-            signal.raise_signal(signal.SIGINT)
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.meta_path.insert(0, Interrupted())
-try:
-    make_optimizer("adam", torch.nn.Linear(1, 1), 1e-3)
-except KeyboardInterrupt:
-    print("torch._dynamo" in sys.modules)
-"""
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout == "True\n"
-
-
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     state = fresh()
-    next(state.model.parameters()).data.view(-1)[0] = math.nan
+    next(state.model.parameters()).data.fill_(math.nan)
     with pytest.raises(NonFiniteLossError, match="expected finite weights"):
-        checkpoints.save(tmp_path / "last.safetensors", state, {})
+        checkpoints.save(tmp_path / "last.safetensors", state, "cnn", {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
     path = tmp_path / "last.safetensors"
     assert checkpoints.restore(path, fresh()) is None
-    checkpoints.save(path, fresh(), {})
-    model = models.build("cnn", crop_size=SIDE, trunk_width=0.125)
+    checkpoints.save(path, fresh(), "cnn", {})
     with pytest.raises(InputError, match=r"expected a checkpoint of this training, got: .*; delete it"):
-        checkpoints.restore(path, TrainingState(model, make_optimizer("adam", model, 1e-3)))
+        checkpoints.restore(path, fresh(trunk_width=0.125))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"expected a checkpoint of this training"):
         checkpoints.restore(path, fresh())
-
-
-@pytest.mark.usefixtures("interrupted_reading")
-def test_a_checkpoint_that_is_read_when_somebody_interrupts_is_not_called_broken(tmp_path):
-    path = tmp_path / "last.safetensors"
-    checkpoints.save(path, fresh(), {})
-    state = fresh()
-    with pytest.raises(KeyboardInterrupt):
-        checkpoints.restore(path, state)
 
 
 def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeypatch):
@@ -243,3 +197,19 @@ def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeyp
     assert path != checkpoints.path_for("model", {"lr": 0.2}, tmp_path)
     (tmp_path / "train-00000.parquet").write_bytes(b"others")
     assert path != checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
+
+
+def test_a_checkpoint_names_the_code_that_changed_since(tmp_path, monkeypatch):
+    path = tmp_path / "last.safetensors"
+    assert checkpoints.changed_code(path, "cnn") == []
+    checkpoints.save(path, fresh(), "cnn", {})
+    assert checkpoints.changed_code(path, "cnn") == []
+    digests = checkpoints.code_digests("cnn")
+    assert {"models/cnn.py", "models/parts/vgg.py", "training/loop.py", "pose/skeleton.py"} <= digests.keys()
+    assert not [name for name in digests if name.startswith(("runtime/", "report/", "models/lstm"))]
+    changed = digests | {"models/cnn.py": "another", "models/parts/new.py": "new"}
+    monkeypatch.setattr(checkpoints, "code_digests", lambda arch: changed)
+    assert checkpoints.changed_code(path, "cnn") == ["models/cnn.py", "models/parts/new.py"]
+    path.write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"expected a checkpoint, got: .*; delete it"):
+        checkpoints.changed_code(path, "cnn")

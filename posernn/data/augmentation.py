@@ -33,25 +33,34 @@ class Amounts(NamedTuple):
         return Amounts(*(amounts[people] for amounts in self))
 
 
-def draw_amounts(
-    num_people: int, *, flip: float, rotation: float, scale: float, color: float, random: np.random.Generator
-) -> Amounts:
-    """Draw how each crop of a batch is mirrored, turned, resized and recoloured.
+class Augmentation(NamedTuple):
+    """How much training crops are changed at random; 0 is off.
 
-    Args:
-        num_people: B.
+    Attributes:
         flip: probability to mirror.
         rotation: up to so many degrees either way.
         scale: up to (1 + scale) times larger or smaller.
         color: brightness, contrast and saturation change by up to this share.
-        random: where the amounts come from.
     """
-    return Amounts(
-        mirrored=random.random(num_people) < flip,
-        angle=np.deg2rad(random.uniform(-rotation, rotation, num_people)),
-        size=(1 + scale) ** random.uniform(-1, 1, num_people),
-        color=random.uniform(1 - color, 1 + color, (3, num_people)).T,
-    )
+
+    flip: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    color: float = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is changed."""
+        return any(self)
+
+    def draw(self, num_people: int, random: np.random.Generator) -> Amounts:
+        """Draw by how much each crop of a batch of `num_people` is changed."""
+        return Amounts(
+            mirrored=random.random(num_people) < self.flip,
+            angle=np.deg2rad(random.uniform(-self.rotation, self.rotation, num_people)),
+            size=(1 + self.scale) ** random.uniform(-1, 1, num_people),
+            color=random.uniform(1 - self.color, 1 + self.color, (3, num_people)).T,
+        )
 
 
 def augment(

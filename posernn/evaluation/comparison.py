@@ -103,9 +103,15 @@ def compare(
     )
 
 
+def label(model_json: dict) -> str:
+    """Name a model by its architecture and the settings that are switched on: "lstm with attention"."""
+    switched_on = [key for key, value in model_json.items() if value is True]
+    return " with ".join([model_json["arch"], *switched_on])
+
+
 def _labels(architectures: dict[str, dict]) -> dict[str, str]:
     """Names of the rows; the role is added where both models are of one architecture."""
-    names = {role: architectures[role]["name"].replace("_", " with ") for role in MODELS}
+    names = {role: label(architectures[role]) for role in MODELS}
     if len(set(names.values())) < len(names):
         names = {role: f"{name} ({role})" for role, name in names.items()}
     return {role: role.replace("_", " ") for role in CONSTANTS} | names

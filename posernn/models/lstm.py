@@ -1,58 +1,59 @@
-"""One joint after another, from one look at the picture. Source: Chen & Low, section 4.2."""
+"""Predicts one joint after another, with or without attention. Source: Chen & Low, sections 4.2 and 4.3."""
+
+from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from pydantic import Field
 from torch import Tensor, nn
 
-from posernn.models.parts.vgg import Features, start_at_center
-from posernn.pose.skeleton import DECODE_ORDERS, NUM_JOINTS
+from posernn.models import contract
+from posernn.models.contract import Prediction, TrunkWidth, Truth
+from posernn.models.parts.losses import LOSSES
+from posernn.models.parts.recurrent import initialize, inverse_order
+from posernn.models.parts.vgg import Features, make_layers, normalize, scaled, start_at_center
+from posernn.pose.skeleton import NUM_JOINTS
 
 
-def inverse_order(joint_order: str) -> list[int]:
-    """For each joint of the skeleton, the step in which it is decoded: steps[:, inverse_order] is in joint order."""
-    order = DECODE_ORDERS[joint_order]
-    return [order.index(joint) for joint in sorted(order)]
+class Settings(contract.Settings):
+    """Parameters of the LSTM; comments are in params.yaml."""
+
+    trunk_width: TrunkWidth
+    loss: Literal["l2", "l1", "smooth_l1"]
+    attention: bool
+    layers: Annotated[int, Field(ge=1, le=8)]
+    hidden_size: Annotated[int, Field(ge=1)]
+    joint_order: Literal["easy_first", "hard_first", "skeleton"]
 
 
-def initialize(recurrent: nn.Module) -> None:
-    """Start an LSTM (or LSTMCell) with gates that are neither open nor shut.
+TINY = tuple(
+    Settings(
+        crop_size=32,
+        trunk_width=0.0625,
+        loss="l2",
+        attention=attention,
+        layers=2,
+        hidden_size=32,
+        joint_order="easy_first",
+    )
+    for attention in (False, True)
+)
 
-    PyTorch draws all weights by the hidden size alone; 4,096 inputs would then saturate the gates of 128 units, and a
-    saturated LSTM decodes a constant pose.
 
-    Source: Glorot & Bengio 2010 (inputs); Saxe et al. 2014 (orthogonal); Jozefowicz et al. 2015 (forget bias of 1).
-    """
-    if next(recurrent.parameters()).is_meta:  # as in `start_at_center`
-        return
-    for name, parameter in recurrent.named_parameters():
-        if name.startswith("weight_ih"):
-            for gate in parameter.chunk(4):
-                nn.init.xavier_uniform_(gate)
-        elif name.startswith("weight_hh"):
-            for gate in parameter.chunk(4):
-                nn.init.orthogonal_(gate)
-        else:
-            nn.init.zeros_(parameter)
-            if name.startswith("bias_ih"):
-                nn.init.ones_(parameter.chunk(4)[1])  # gates are in the order input, forget, cell, output
+def build(settings: Settings) -> nn.Module:
+    """Build the LSTM with fresh weights."""
+    return AttentionLstm(settings) if settings.attention else Lstm(settings)
 
 
 class Lstm(nn.Module):
-    """The trunk's features start the state of stacked LSTMs and are the input of each of the 16 steps.
+    """Stacked LSTMs: the trunk's features start their state and are the input of each of the 16 steps."""
 
-    Args:
-        crop_size: S, px; a multiple of 32.
-        trunk_width: share of VGG16's channels.
-        layers: number of stacked LSTMs.
-        hidden_size: H, of each of them.
-        joint_order: a name in DECODE_ORDERS: which joint is decoded in which step.
-    """
-
-    def __init__(self, *, crop_size: int, trunk_width: float, layers: int, hidden_size: int, joint_order: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.joint_order = joint_order
-        self.step_of_joint = inverse_order(joint_order)
-        self.features = Features(crop_size, trunk_width)
+        layers, hidden_size = settings.layers, settings.hidden_size
+        self.loss = LOSSES[settings.loss]
+        self.step_of_joint = inverse_order(settings.joint_order)
+        self.features = Features(settings.crop_size, settings.trunk_width)
         num_features = self.features.num_features
         self.initial_hidden = nn.Linear(num_features, layers * hidden_size)
         self.initial_cell = nn.Linear(num_features, layers * hidden_size)
@@ -61,19 +62,86 @@ class Lstm(nn.Module):
         self.project = nn.Linear(hidden_size, 2)
         start_at_center(self.project)
 
-    def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 16 2"]:
-        """Predict joints from crops.
-
-        Args:
-            images: (B, 3, S, S), normalised.
-        Returns:
-            (B, J, 2) xy, unit, in the order of the skeleton whatever the order of decoding.
-        """
-        features = self.features(images)  # (B, D)
+    def forward(
+        self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], truth: Truth | None = None
+    ) -> Prediction:
+        """Predict joints from crops; see `contract.Model`."""
+        features = self.features(normalize(images))  # (B, D)
         layers, hidden_size = self.lstm.num_layers, self.lstm.hidden_size
         hidden = torch.tanh(self.initial_hidden(features)).unflatten(1, (layers, hidden_size))  # (B, L, H)
         cell = self.initial_cell(features).unflatten(1, (layers, hidden_size))  # (B, L, H)
         state = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
         inputs = features[:, None].expand(-1, NUM_JOINTS, -1)  # (B, T, D)
         outputs, _ = self.lstm(inputs, state)  # (B, T, H)
-        return self.project(outputs)[:, self.step_of_joint]  # (B, T, 2) -> (B, J, 2)
+        joints_unit = self.project(outputs).float()[:, self.step_of_joint]  # (B, T, 2) -> (B, J, 2)
+        return Prediction(joints_unit, loss=self.loss(joints_unit, truth.joints_unit) if truth else None)
+
+
+class AttentionLstm(nn.Module):
+    """Stacked LSTMs over annotation vectors: the places of the trunk's last map before the fifth pool.
+
+    At each step the input is a weighted mean of the annotation vectors, with weights that come from the state. At
+    224 px and width 1.0 there are 14 x 14 = 196 annotation vectors of 512.
+
+    Source: soft attention as in Xu et al. 2015.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        layers, hidden_size = settings.layers, settings.hidden_size
+        self.loss = LOSSES[settings.loss]
+        self.step_of_joint = inverse_order(settings.joint_order)
+        self.map_size = settings.crop_size // 16
+        num_features = scaled(512, settings.trunk_width)
+        self.trunk = make_layers(settings.trunk_width, last_pool=False)
+        self.initial_hidden = nn.Linear(num_features, layers * hidden_size)
+        self.initial_cell = nn.Linear(num_features, layers * hidden_size)
+        self.score_annotation = nn.Linear(num_features, hidden_size)
+        self.score_hidden = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.score = nn.Linear(hidden_size, 1, bias=False)
+        self.cells = nn.ModuleList(
+            nn.LSTMCell(num_features if layer == 0 else hidden_size, hidden_size) for layer in range(layers)
+        )
+        for cell in self.cells:
+            initialize(cell)
+        self.project = nn.Linear(hidden_size, 2)
+        start_at_center(self.project)
+
+    def annotate(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P D"]:
+        """Compute the annotation vectors, one for each of the P places of the map, row by row."""
+        return self.trunk(images).flatten(2).transpose(1, 2)  # (B, D, H, W) -> (B, P, D)
+
+    def decode(self, annotations: Float[Tensor, "B P D"]) -> tuple[Float[Tensor, "B 16 2"], Float[Tensor, "B 16 P"]]:
+        """Decode joints from annotation vectors.
+
+        Returns:
+            (B, T, 2) xy, unit, and (B, T, P) attention, which sums to 1 over the places; both in decode order.
+        """
+        mean = annotations.mean(dim=1)  # (B, D)
+        num_layers = len(self.cells)
+        hidden = list(torch.tanh(self.initial_hidden(mean)).chunk(num_layers, dim=1))  # L x (B, H)
+        cell = list(self.initial_cell(mean).chunk(num_layers, dim=1))  # L x (B, H)
+        keys = self.score_annotation(annotations)  # (B, P, H); the same for all steps
+        points, maps = [], []
+        for _ in range(NUM_JOINTS):
+            query = self.score_hidden(hidden[-1])[:, None]  # (B, 1, H)
+            alpha = self.score(torch.tanh(keys + query)).squeeze(2).softmax(dim=1)  # (B, P)
+            step_input = torch.einsum("bp,bpd->bd", alpha, annotations)  # (B, D)
+            for layer, lstm_cell in enumerate(self.cells):
+                hidden[layer], cell[layer] = lstm_cell(step_input, (hidden[layer], cell[layer]))
+                step_input = hidden[layer]
+            points.append(self.project(step_input))
+            maps.append(alpha)
+        return torch.stack(points, dim=1), torch.stack(maps, dim=1)
+
+    def forward(
+        self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], truth: Truth | None = None
+    ) -> Prediction:
+        """Predict joints from crops, with the attention as maps; see `contract.Model`."""
+        points, attention = self.decode(self.annotate(normalize(images)))
+        joints_unit = points.float()[:, self.step_of_joint]  # (B, J, 2)
+        return Prediction(
+            joints_unit,
+            loss=self.loss(joints_unit, truth.joints_unit) if truth else None,
+            maps=attention.float()[:, self.step_of_joint].unflatten(2, (self.map_size, self.map_size)),
+        )

@@ -17,36 +17,74 @@ from safetensors import SafetensorError, safe_open
 from posernn.data import shards
 from posernn.data.shards import Folder
 from posernn.runtime.errors import InputError
-from posernn.runtime.files import source_digest, write_tensors
-from posernn.runtime.interrupts import held_back
+from posernn.runtime.files import write_tensors
 from posernn.training.loop import HistoryRow, TrainingState
 
-VERSION = 1
+VERSION = 2
+
+CODE = (
+    "data/augmentation.py",
+    "data/batches.py",
+    "models/{arch}.py",
+    "models/contract.py",
+    "models/parts",
+    "pose",
+    "training",
+)
+"""The code that a training's result depends on: files and folders of posernn, the deps of `train` in dvc.yaml."""
 
 
 def path_for(name: str, settings: dict[str, Any], crops: Folder) -> Path:
-    """Where the checkpoint of a training lies: it is named by all that the training depends on.
-
-    So one with other parameters, other people or other code starts afresh.
+    """Name the checkpoint of a training by what it depends on: one with other parameters or other people starts afresh.
 
     Args:
         name: of the model: baseline or model.
         settings: parameters, as JSON takes them.
         crops: folder with the shards.
     """
-    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops), source_digest()]
+    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops)]
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
     # DVC_ROOT is the project itself also where DVC runs an experiment in a temporary copy of it.
     folder = Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
     return folder / f"{name}-{digest.hexdigest()[:16]}.safetensors"
 
 
-def save(path: Path, state: TrainingState, extra: dict[str, Any]) -> None:
+def code_digests(arch: str) -> dict[str, str]:
+    """Compute the SHA-256 of each file in CODE, by its path in posernn."""
+    root = Path(__file__).parent.parent
+    places = [root / place.format(arch=arch) for place in CODE]
+    files = [file for place in places for file in ([place] if place.suffix else sorted(place.rglob("*.py")))]
+    return {file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def changed_code(path: Path, arch: str) -> list[str]:
+    """List the files of posernn that are not as they were when a checkpoint was written.
+
+    Args:
+        path: of the checkpoint; where there is none, nothing has changed.
+        arch: name of the architecture.
+
+    Raises:
+        InputError: the file is no checkpoint.
+    """
+    if not path.exists():
+        return []
+    try:
+        with safe_open(path, framework="pt") as file:
+            before = json.loads(file.metadata()["posernn"])["code"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: expected a checkpoint, got: {error}; delete it") from error
+    now = code_digests(arch)
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def save(path: Path, state: TrainingState, arch: str, extra: dict[str, Any]) -> None:
     """Write a checkpoint in place of the last one, which stays if this one cannot be written.
 
     Args:
         path: the file.
         state: between two steps; on any device.
+        arch: name of the architecture, whose code the checkpoint remembers.
         extra: what else the run wants back, as JSON takes it.
 
     Raises:
@@ -59,7 +97,12 @@ def save(path: Path, state: TrainingState, extra: dict[str, Any]) -> None:
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
     if state.losses:
         tensors |= {"losses": torch.stack(state.losses), "errors": torch.stack(state.errors)}
-    about = {"iteration": state.iteration, "history": [asdict(row) for row in state.history], "extra": extra}
+    about = {
+        "iteration": state.iteration,
+        "history": [asdict(row) for row in state.history],
+        "extra": extra,
+        "code": code_digests(arch),
+    }
     write_tensors(path, tensors, {"posernn": json.dumps(about)})
 
 
@@ -80,7 +123,7 @@ def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
         return None
     device = next(state.model.parameters()).device
     try:
-        with held_back(), safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["posernn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

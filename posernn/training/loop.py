@@ -5,7 +5,7 @@ Everything random follows from seed and iteration, and all that carries over fro
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from posernn.data.augmentation import augment, draw_amounts
+from posernn import models
+from posernn.data.augmentation import Augmentation, augment
 from posernn.data.batches import Crops, batch_people
-from posernn.models.parts.losses import LOSSES, masked_sum
-from posernn.models.parts.vgg import normalize
+from posernn.models.contract import Settings, Truth
+from posernn.models.parts.losses import l2, masked_sum
 from posernn.runtime.errors import InputError
-from posernn.runtime.interrupts import held_back
 from posernn.training.processes import Group
 
 CHECK_EVERY = 50
@@ -112,7 +112,25 @@ class TrainingState:
             )
 
 
-@held_back()  # the first optimizer imports PyTorch's compiler, whose native modules abort when interrupted
+def fresh_state(
+    arch: str, settings: Settings, *, optimizer: str, lr: float, seed: int, device: torch.device
+) -> TrainingState:
+    """Build a model with fresh weights and its optimizer, before the first iteration.
+
+    Args:
+        arch: name of the architecture.
+        settings: of the model.
+        optimizer: adam, adamw or sgd.
+        lr: learning rate of the first iteration.
+        seed: of the weights.
+        device: of the model.
+    """
+    torch.manual_seed(seed)
+    # channels_last: the layout in which crops are decoded and convolutions are quickest
+    model = models.build(arch, settings).to(device).to(memory_format=torch.channels_last)
+    return TrainingState(model, make_optimizer(optimizer, model, lr))
+
+
 def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
     """Build adam, adamw or sgd (momentum 0.9) over the model's parameters."""
     parameters = list(model.parameters())
@@ -126,6 +144,11 @@ def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimi
     raise ValueError(f"make_optimizer: expected adam, adamw or sgd, got {name!r}")
 
 
+def halving(lr: float, every: int) -> Callable[[int], float]:
+    """Build the paper's schedule: the learning rate of an iteration (from 0) is halved every so many iterations."""
+    return lambda iteration: lr * 0.5 ** (iteration // every)
+
+
 def train(
     state: TrainingState,
     train_crops: Crops,
@@ -133,33 +156,26 @@ def train(
     *,
     iterations: int,
     batch_size: int,
-    lr: float,
-    halve_lr_every: int,
-    loss: str,
+    lr_of: Callable[[int], float],
+    augmentation: Augmentation,
     dtype: torch.dtype,
     seed: int,
     validate_every: int,
-    flip: float = 0.0,
-    rotation: float = 0.0,
-    scale: float = 0.0,
-    color: float = 0.0,
     group: Group = ALONE,
 ) -> Steps:
     """Train from `state.iteration` to `iterations`; between two steps the state may be saved.
 
     Args:
         state: changed as training goes on; its model is on the device already.
-        train_crops: who is trained on.
-        val_crops: who is held out.
+        train_crops: the training set.
+        val_crops: the held-out set.
         iterations: batches in all, those before a resume included.
         batch_size: people, those of all processes together.
-        lr: learning rate at the start.
-        halve_lr_every: batches.
-        loss: a name in LOSSES; the mean is over the annotated joints of the batch.
+        lr_of: the learning rate of an iteration, counted from 0.
+        augmentation: random changes to the training crops.
         dtype: of convolutions and products (autocast); weights stay float32.
         seed: of the order of people and of the augmentation.
         validate_every: batches between two history rows.
-        flip, rotation, scale, color: see `draw_amounts`.
         group: the processes that train together; each calls this with the same arguments and holds the same state.
 
     Yields:
@@ -170,25 +186,23 @@ def train(
     """
     device = next(state.model.parameters()).device
     model = group.wrap(state.model)
-    changes = {"flip": flip, "rotation": rotation, "scale": scale, "color": color}
     for iteration in range(state.iteration, iterations):
-        rate = lr * 0.5 ** (iteration // halve_lr_every)
+        rate = lr_of(iteration)
         people = batch_people(len(train_crops), batch_size, iteration, seed)[group.share]
         images = train_crops.images(people).to(device, non_blocking=True)  # (B, 3, S, S)
         joints_unit = train_crops.joints_unit[people].to(device)  # (B, J, 2)
         annotated = train_crops.annotated[people].to(device)  # (B, J)
-        if any(changes.values()):
+        if augmentation.is_on:
             random = np.random.default_rng([seed, iteration, 1])  # 1: not the order of people
-            amounts = draw_amounts(batch_size, **changes, random=random).of(group.share)
+            amounts = augmentation.draw(batch_size, random).of(group.share)
             images, joints_unit, annotated = augment(images, joints_unit, annotated, amounts)
         model.train()
         for parameters in state.optimizer.param_groups:
             parameters["lr"] = rate
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            pred_unit = model(normalize(images))  # (B, J, 2)
-        pred_unit = pred_unit.float()
-        loss_sum = masked_sum(LOSSES[loss](pred_unit, joints_unit), annotated)
-        squared_error = _squared_error(pred_unit.detach(), joints_unit, annotated, train_crops.crop_size)
+            prediction = model(images, Truth(joints_unit, annotated))
+        loss_sum = masked_sum(prediction.loss, annotated)
+        squared_error = _squared_error(prediction.joints_unit.detach(), joints_unit, annotated, train_crops.crop_size)
         of_batch = group.sum(torch.cat([loss_sum.detach()[None], squared_error]))  # (3,)
         num_joints = of_batch[2].clamp(min=1)
         state.optimizer.zero_grad(set_to_none=True)
@@ -220,7 +234,7 @@ def _squared_error(
     side: int,
 ) -> Float[Tensor, "2"]:
     """Sum of squared distances over annotated joints, crop px², and how many there are."""
-    squared = LOSSES["l2"](pred_unit, joints_unit) * side**2  # (B, J)
+    squared = l2(pred_unit, joints_unit) * side**2  # (B, J)
     return torch.stack([torch.where(annotated, squared, torch.zeros_like(squared)).sum(), annotated.sum()])
 
 
@@ -250,7 +264,7 @@ def validate(model: nn.Module, crops: Crops, dtype: torch.dtype, group: Group = 
     for start in range(0, len(mine), VALIDATION_BATCH):
         people = mine[start : start + VALIDATION_BATCH]
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            pred_unit = model(normalize(crops.images(people).to(device)))
+            pred_unit = model(crops.images(people).to(device)).joints_unit
         joints_unit, annotated = crops.joints_unit[people].to(device), crops.annotated[people].to(device)
-        errors.append(_squared_error(pred_unit.float(), joints_unit, annotated, crops.crop_size))
+        errors.append(_squared_error(pred_unit, joints_unit, annotated, crops.crop_size))
     return _rmse([group.sum(torch.stack(errors).double().sum(dim=0))])
