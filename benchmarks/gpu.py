@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from paper_models import SETTINGS, fresh
 from torch.utils.flop_counter import FlopCounterMode
 
-from posernn import models
+from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops
-from posernn.models.parts.vgg import normalize
 from posernn.training import loop
 
 os.environ["POSERNN_TRACKING"] = "off"
@@ -57,14 +57,6 @@ def matrix_peak() -> float:
     return rate(lambda: [a @ b for _ in range(repeats)], 2 * size**3 * repeats)
 
 
-def fresh(arch: str) -> loop.TrainingState:
-    torch.manual_seed(0)
-    more = {} if arch == "cnn" else {"layers": 2, "hidden_size": 128, "joint_order": "easy_first"}
-    model = models.build(arch, crop_size=SIDE, trunk_width=WIDTH, **more).to(DEVICE)
-    model = model.to(memory_format=torch.channels_last)
-    return loop.TrainingState(model, loop.make_optimizer("adam", model, 1e-3))
-
-
 def crops() -> Crops:
     random = np.random.default_rng(0)
     pixels = torch.from_numpy(random.integers(0, 256, (PEOPLE, SIDE, SIDE, 3), dtype=np.uint8)).permute(0, 3, 1, 2)
@@ -75,7 +67,7 @@ def crops() -> Crops:
 
 def bare(arch: str, batch: int, mode: str, people: Crops) -> tuple[float, float]:
     """Images per second of the loop, and operations for one image."""
-    state = fresh(arch)
+    state = fresh(arch, side=SIDE, width=WIDTH, device=DEVICE.type)
     who = np.arange(batch) % PEOPLE
     images = people.images(who).to(DEVICE)
     joints, annotated = people.joints_unit[who].to(DEVICE), people.annotated[who].to(DEVICE)
@@ -83,7 +75,7 @@ def bare(arch: str, batch: int, mode: str, people: Crops) -> tuple[float, float]
 
     def loss_of() -> torch.Tensor:
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-            predicted = model(normalize(images))
+            predicted = model(images).joints_unit
         return ((predicted.float() - joints).square().sum(dim=2) * annotated).sum() / annotated.sum()
 
     compiled = loss_of if mode == "eager" else torch.compile(loss_of, mode=mode)
@@ -102,21 +94,19 @@ def bare(arch: str, batch: int, mode: str, people: Crops) -> tuple[float, float]
 
 def ours(arch: str, batch: int, people: Crops) -> float:
     """Images per second of posernn's own training, validation left out."""
-    state = fresh(arch)
+    state = fresh(arch, side=SIDE, width=WIDTH, device=DEVICE.type)
     few = Crops(people.images, people.joints_unit[:1], people.annotated[:1], SIDE)
     steps = loop.train(
         state,
         people,
         few,
         iterations=10**9,
-        halve_lr_every=10**9,
         batch_size=batch,
-        lr=1e-3,
-        loss="l2",
+        lr_of=loop.halving(1e-3, 10**9),
+        augmentation=Augmentation(flip=0.5),
         dtype=torch.bfloat16,
         seed=0,
         validate_every=10**9,
-        flip=0.5,
     )
     for _ in range(STEPS // 5 + 1):
         next(steps)
@@ -130,7 +120,7 @@ def main() -> None:
     peak, people = matrix_peak(), crops()
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
     print(f"{name}: {peak / 1e12:.3g} T operations/s in bf16")
-    for arch, batch in itertools.product(models.MODELS, BATCHES):
+    for arch, batch in itertools.product(SETTINGS, BATCHES):
         best = 0.0
         for mode in MODES:
             found, operations = bare(arch, batch, mode, people)

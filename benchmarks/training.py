@@ -5,11 +5,11 @@ import tempfile
 from pathlib import Path
 
 import torch
+from paper_models import SETTINGS, fresh
 from timing import in_turns, report
 
-from posernn import models
+from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops
-from posernn.models.parts.vgg import normalize
 from posernn.runtime import tracking
 from posernn.training import checkpoints, loop
 from posernn.training.following import follow
@@ -28,43 +28,41 @@ def crops() -> Crops:
     )
 
 
-def fresh(arch: str) -> loop.TrainingState:
-    torch.manual_seed(0)
-    more = {} if arch == "cnn" else {"layers": 2, "hidden_size": 128, "joint_order": "easy_first"}
-    model = models.build(arch, crop_size=SIDE, trunk_width=WIDTH, **more).to(memory_format=torch.channels_last)
-    return loop.TrainingState(model, loop.make_optimizer("adam", model, 1e-3))
-
-
 def bare(arch: str, people: Crops) -> None:
     """One resident batch, and nothing but the step."""
-    state = fresh(arch)
+    state = fresh(arch, side=SIDE, width=WIDTH)
     state.model.train()
     images = people.images(torch.arange(BATCH).numpy())
     joints, annotated = people.joints_unit[:BATCH], people.annotated[:BATCH]
     for _ in range(ITERATIONS):
-        loss = ((state.model(normalize(images)) - joints).square().sum(dim=-1) * annotated).sum() / annotated.sum()
+        loss = ((state.model(images).joints_unit - joints).square().sum(dim=-1) * annotated).sum() / annotated.sum()
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
 
 
 def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
-    state = fresh(arch)
+    state = fresh(arch, side=SIDE, width=WIDTH)
     steps = loop.train(
         state,
         people,
         few,
         iterations=ITERATIONS,
-        halve_lr_every=ITERATIONS,
         batch_size=BATCH,
-        lr=1e-3,
-        loss="l2",
+        lr_of=loop.halving(1e-3, ITERATIONS),
+        augmentation=Augmentation(),
         dtype=torch.float32,
         seed=0,
         validate_every=200,
     )
     with tracking.start_run("bench", parameters={}, tags={}) as run:
-        follow(steps, ITERATIONS, run.log, lambda: checkpoints.save(folder / "checkpoint", state, {}), 200)
+        follow(
+            steps,
+            ITERATIONS,
+            run.log,
+            lambda: checkpoints.save(folder / "checkpoint", state, arch.split("_")[0], {}),
+            200,
+        )
 
 
 def main() -> None:
@@ -72,7 +70,7 @@ def main() -> None:
     # Validation is work of its own, which the bare loop has no counterpart of: a single person.
     few = Crops(people.images, people.joints_unit[:1], people.annotated[:1], SIDE)
     with tempfile.TemporaryDirectory() as folder:
-        for arch in models.MODELS:
+        for arch in SETTINGS:
             times = in_turns(
                 lambda arch=arch: bare(arch, people),
                 lambda arch=arch: ours(arch, people, few, Path(folder)),
