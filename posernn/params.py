@@ -123,26 +123,30 @@ class Params(_Section):
         """
         if name not in self.entries:
             raise InputError(
-                f"{name}: expected one of {', '.join(self.entries)}; add a section of that name with `arch:`"
+                f"params.yaml: {name}: expected a section with `arch:`, as {' and '.join(self.entries)} are, got none"
             )
         overrides = dict(self.entries[name])
         arch = overrides.pop("arch")
         section = self.architectures.get(arch, {})
         settings = models.module_of(arch).Settings
+        for key in [key for key, value in overrides.items() if value is False and key not in settings.model_fields]:
+            if self._architectures_with(key):  # a switch that is off asks for nothing: model.arch may be changed alone
+                del overrides[key]
         shared = {key: getattr(self.data, key) for key in OF_DATASET if key in settings.model_fields}
         try:
             return arch, settings.model_validate(shared | section | overrides)
         except ValidationError as error:
             first = _first(error)
             key = str(first["loc"][0])
-            where = f"{name if key in overrides else arch}.{key}"
-            if first["type"] == "extra_forbidden":
-                belongs = [
-                    other for other in self.architectures if key in models.module_of(other).Settings.model_fields
-                ]
-                hint = f"it belongs to arch: {belongs[0]}" if belongs else _instead(key, settings)
-                raise InputError(f"params.yaml: {where}: unknown key; {hint}") from error
-            raise InputError(f"params.yaml: {where}: {_complaint(first)}") from error
+            where = f"params.yaml: {name if key in overrides else arch}.{key}"
+            if first["type"] != "extra_forbidden":
+                raise InputError(f"{where}: {_complaint(first)}") from error
+            others = self._architectures_with(key)
+            hint = f"it belongs to arch: {others[0]}" if others else _instead(key, settings)
+            raise InputError(f"{where}: unknown key; {hint}") from error
+
+    def _architectures_with(self, key: str) -> list[str]:
+        return [arch for arch in models.architectures() if key in models.module_of(arch).Settings.model_fields]
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -159,20 +163,19 @@ def load(path: Path = Path("params.yaml")) -> Params:
     entries = {name: section for name, section in values.items() if name in ENTRIES or "arch" in _mapping(section)}
     architectures = {name: values[name] or {} for name in known if name in values}
     datasets = values.keys() - stages - {"dataset"} - entries.keys() - architectures.keys()
-    for name in sorted(
-        (stages | set(ENTRIES) | {_mapping(entry).get("arch") for entry in entries.values()}) - values.keys(), key=str
-    ):
-        for near in difflib.get_close_matches(str(name), datasets, n=1):
+    wanted = stages | set(ENTRIES) | {str(_mapping(entry).get("arch")) for entry in entries.values()}
+    for name in sorted(wanted - values.keys()):
+        for near in difflib.get_close_matches(name, (datasets | entries.keys()) - wanted, n=1):
             raise InputError(f"{path}: {near}: unknown section; did you mean {name}?")
     if values["dataset"] not in datasets:
         there = ", ".join(sorted(datasets)) or "none"
         raise InputError(
             f"{path}: dataset: expected a section of that name, got {values['dataset']!r}; there are: {there}"
         )
-    for name, entry in entries.items():
-        if _mapping(entry).get("arch") not in known:
-            got = repr(entry["arch"]) if "arch" in _mapping(entry) else "nothing"
-            raise InputError(f"{path}: {name}.arch: expected one of {', '.join(known)}, got {got}")
+    for name in dict.fromkeys([*ENTRIES, *entries]):
+        arch = _mapping(entries.get(name)).get("arch")
+        if arch not in known:
+            raise InputError(f"{path}: {name}.arch: expected one of {', '.join(known)}, got {arch!r}")
     try:
         for name in sorted(datasets):  # a mistake in a section that does not apply today is a mistake all the same
             prefix = name
