@@ -1,7 +1,7 @@
-"""A training that was stopped goes on where it was.
+"""Checkpoints, with which a training resumes after it was stopped.
 
-One safetensors file: weights, optimizer and running sums as tensors; iteration, history and what else belongs to the
-run as JSON in its metadata. It lives outside of DVC, which deletes a stage's outputs before it runs the stage again.
+A checkpoint is one safetensors file: weights, optimizer and running sums as tensors; iteration, history and the digests
+of the code as JSON in its metadata. It is not an output of DVC, which deletes outputs before it runs a stage again.
 """
 
 import hashlib
@@ -79,17 +79,17 @@ def changed_code(path: Path, arch: str) -> list[str]:
 
 
 def save(path: Path, state: TrainingState, arch: str, extra: dict[str, Any]) -> None:
-    """Write a checkpoint in place of the last one, which stays if this one cannot be written.
+    """Write a checkpoint in place of the last one, which stays where this one cannot be written.
 
     Args:
         path: the file.
         state: between two steps; on any device.
         arch: name of the architecture, whose code the checkpoint remembers.
-        extra: what else the run wants back, as JSON takes it.
+        extra: further values to keep, as JSON takes them.
 
     Raises:
         NonFiniteLossError: the state is not worth keeping.
-        InputError: the disk does not take it.
+        InputError: the file cannot be written.
     """
     state.require_finite()
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
@@ -107,7 +107,7 @@ def save(path: Path, state: TrainingState, arch: str, extra: dict[str, Any]) -> 
 
 
 def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
-    """Bring a fresh state to where a checkpoint was.
+    """Load a checkpoint into a fresh state.
 
     Args:
         path: the file.

@@ -1,7 +1,7 @@
-"""The training loop, as a generator of what happened.
+"""The training loop, a generator of steps.
 
-Everything random follows from seed and iteration, and all that carries over from one iteration to the next is in
-`TrainingState`: whoever saves it between two steps can go on later as if nothing had happened.
+All random numbers follow from seed and iteration, and `TrainingState` holds all that one iteration leaves to the next:
+a training that is resumed from a saved state ends with the same weights.
 """
 
 import math
@@ -22,7 +22,7 @@ from posernn.runtime.errors import InputError
 from posernn.training.processes import Group
 
 CHECK_EVERY = 50
-"""Iterations between two looks at the losses on a GPU, which has to wait for each look."""
+"""Iterations between two checks of the losses on a GPU: each check waits for the device."""
 
 VALIDATION_BATCH = 100
 ALONE = Group()
@@ -34,13 +34,13 @@ class NonFiniteLossError(InputError):
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One row of history.csv: the means since the row before, and validation now.
+    """A row of history.csv: means since the row before, and the validation RMSE now.
 
     Attributes:
         iteration: batches seen.
         loss: mean of the batches since the last row, in the loss's unit.
-        train_rmse: of the same batches as they were trained on, crop px.
-        val_rmse: of all validation people, crop px.
+        train_rmse: of the same batches, in training mode, crop px.
+        val_rmse: of the held-out set, crop px.
         lr: learning rate of the last batch.
     """
 
@@ -53,13 +53,13 @@ class HistoryRow:
 
 @dataclass(frozen=True)
 class Step:
-    """One iteration is done.
+    """The result of one iteration.
 
     Attributes:
         iteration: batches seen, from 1.
-        num_people: trained on so far, each as often as it came.
-        loss: of this batch, still on the device: reading it waits for the device.
-        row: every `validate_every` iterations and at the end.
+        num_people: samples seen so far.
+        loss: of this batch, on the device: reading it waits for the device.
+        row: a history row, every `validate_every` iterations and at the end.
     """
 
     iteration: int
@@ -73,19 +73,19 @@ Steps = Iterator[Step]
 
 @dataclass
 class TrainingState:
-    """All that one iteration leaves to the next."""
+    """The state of a training between two iterations."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     iteration: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
-    """Of the iterations since the last row, (,) each."""
+    """Losses of the iterations since the last row, (,) each."""
     errors: list[Tensor] = field(default_factory=list)
-    """Of the same: sum of squared distances (crop px²) and number of annotated joints, (2,) each."""
+    """Sum of squared distances (crop px²) and number of annotated joints of the same iterations, (2,) each."""
 
     def require_finite_losses(self) -> None:
-        """Look at the losses since the last row.
+        """Check the losses since the last row.
 
         Raises:
             NonFiniteLossError: with the first iteration that went wrong.
@@ -98,7 +98,7 @@ class TrainingState:
             )
 
     def require_finite(self) -> None:
-        """Look at losses and weights, before they are kept.
+        """Check losses and weights, before they are saved.
 
         Raises:
             NonFiniteLossError: with the iteration.
@@ -233,13 +233,13 @@ def _squared_error(
     annotated: Bool[Tensor, "B J"],
     side: int,
 ) -> Float[Tensor, "2"]:
-    """Sum of squared distances over annotated joints, crop px², and how many there are."""
+    """Sum the squared distances over annotated joints, crop px², and count the joints."""
     squared = l2(pred_unit, joints_unit) * side**2  # (B, J)
     return torch.stack([torch.where(annotated, squared, torch.zeros_like(squared)).sum(), annotated.sum()])
 
 
 def _rmse(errors: list[Tensor]) -> float:
-    """Root of the mean squared distance over all joints of some batches, crop px."""
+    """Compute the RMSE of some batches over all their joints, crop px."""
     squared, joints = torch.stack(errors).double().sum(dim=0).tolist()
     return math.sqrt(squared / max(joints, 1))
 
@@ -256,7 +256,7 @@ def _history_row(state: TrainingState, val_crops: Crops, dtype: torch.dtype, lr:
 
 @torch.no_grad()
 def validate(model: nn.Module, crops: Crops, dtype: torch.dtype, group: Group = ALONE) -> float:
-    """RMSE of a model on held-out people, crop px; with running averages, as at test time."""
+    """Compute the RMSE of a model on the held-out set, crop px, in eval mode."""
     device = next(model.parameters()).device
     model.eval()
     mine = np.arange(len(crops))[group.share]

@@ -1,4 +1,4 @@
-"""The trunk that every model shares: VGG16's 13 convolutions, each followed by ReLU and batch normalisation.
+"""VGG16 as the trunk of the paper's models: 13 convolutions, each followed by ReLU and batch normalisation.
 
 Axis letters: B batch, C channels, H W map, S side of the crop.
 Source: Simonyan & Zisserman 2015, configuration D; Chen & Low, Table 1.
@@ -8,32 +8,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-LAYERS = (
-    64,
-    64,
-    "pool",
-    128,
-    128,
-    "pool",
-    256,
-    256,
-    256,
-    "pool",
-    512,
-    512,
-    512,
-    "pool",
-    512,
-    512,
-    512,
-    "pool",
-)
-"""VGG16: channels of each 3x3 convolution, and where the map is halved."""
-
+POOL = 0
+LAYERS = (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL)
+"""Channels of each 3x3 convolution, and the places of the 2x2 max pools."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of red, green, blue in [0, 1]: what torchvision's own weights expect."""
+"""Mean and standard deviation of red, green and blue in [0, 1], as torchvision's weights expect them."""
 
 
 def normalize(images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
@@ -44,16 +25,16 @@ def normalize(images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> Fl
 
 
 def scaled(channels: int, width: float) -> int:
-    """A share of VGG16's channels, at least one."""
+    """Scale a number of channels by the width of the trunk, to at least one."""
     return max(1, round(channels * width))
 
 
 def start_at_center(project: nn.Linear) -> None:
-    """Let the layer that gives coordinates start with the crop's centre for every joint and person, or nearly so.
+    """Initialise the layer that gives coordinates so that it predicts about the crop's centre for every joint.
 
     Source: small normal weights as in Xiao et al. 2018 (SimpleBaselines); see docs/decisions/0009.
     """
-    if project.weight.is_meta:  # shapes alone: PyTorch would import its compiler, for seconds, to draw nothing
+    if project.weight.is_meta:  # nothing to draw, and PyTorch would import its compiler for it (2 s)
         return
     nn.init.normal_(project.weight, std=0.001)
     nn.init.constant_(project.bias, 0.5)
@@ -66,15 +47,15 @@ def make_layers(width: float, *, last_pool: bool) -> nn.Sequential:
 
     Args:
         width: share of VGG16's channels; 1.0 is the paper's.
-        last_pool: whether the fifth pool is kept. Attention goes without, for a finer map.
+        last_pool: whether the fifth pool is kept; without it the map is twice as fine.
     """
     layers: list[nn.Module] = []
     channels_in = 3
     for layer in LAYERS if last_pool else LAYERS[:-1]:
-        if layer == "pool":
+        if layer == POOL:
             layers.append(nn.MaxPool2d(kernel_size=2))
             continue
-        channels = scaled(int(layer), width)
+        channels = scaled(layer, width)
         layers += [
             nn.Conv2d(channels_in, channels, kernel_size=3, padding=1),
             nn.ReLU(inplace=True),
@@ -85,7 +66,7 @@ def make_layers(width: float, *, last_pool: bool) -> nn.Sequential:
 
 
 class Features(nn.Module):
-    """Trunk and the two fully connected layers: one feature vector for a crop.
+    """The trunk and two fully connected layers, which give one feature vector per crop.
 
     The fully connected layers have no batch normalisation: see docs/decisions/0004.
 
@@ -108,5 +89,5 @@ class Features(nn.Module):
         )
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
-        """Images, normalised, to features."""
+        """Compute the features of normalised images."""
         return self.fully_connected(self.trunk(images))
