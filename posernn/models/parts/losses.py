@@ -19,7 +19,7 @@ def l1(pred: Float[Tensor, "B J 2"], true: Float[Tensor, "B J 2"]) -> Float[Tens
 
 
 def smooth_l1(pred: Float[Tensor, "B J 2"], true: Float[Tensor, "B J 2"]) -> Float[Tensor, "B J"]:
-    """Compute a square below SMOOTH_L1_KNEE and a line above, summed over x and y, unit: (B, J). Source: Girshick 2015."""
+    """Compute a square below SMOOTH_L1_KNEE, a line above, summed over x and y, unit: (B, J). Source: Girshick 2015."""
     return torch.nn.functional.smooth_l1_loss(pred, true, reduction="none", beta=SMOOTH_L1_KNEE).sum(dim=2)
 
 
