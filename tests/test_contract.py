@@ -133,6 +133,7 @@ def test_a_resumed_training_ends_with_the_same_weights(case, tmp_path):
         assert torch.equal(one, other)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the exporter: deprecated, and what it takes for constants
 def test_it_exports_to_onnx(case, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
@@ -145,8 +146,9 @@ def test_it_exports_to_onnx(case, tmp_path):
             return self.model(images).joints_unit
 
     arch, settings = case
-    model, images = build(arch, settings).eval(), images_of(2, settings.crop_size).float()
-    torch.onnx.export(Joints(model), (images,), tmp_path / "model.onnx", dynamo=True, verbose=False)
+    model, images = build(arch, settings).eval(), images_of(1, settings.crop_size).float()
+    # PyTorch's newer exporter takes ten times as long.
+    torch.onnx.export(Joints(model).eval(), (images,), tmp_path / "model.onnx", dynamo=False)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     np.testing.assert_allclose(found, model(images).joints_unit.detach(), atol=1e-4)
