@@ -1,5 +1,6 @@
 """Crops: what they show, where the joints are in them, and that nothing is lost on the way."""
 
+import hashlib
 import io
 import json
 import os
@@ -18,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from posernn.data import batches, cropping, schemas, shards
-from posernn.data.cropping import Annotation, UnusableError, crops_of_image, read_image, render
+from posernn.data.cropping import Annotation, crops_of_image, render
 from posernn.data.crops import select, write_crops
+from posernn.data.images import UnusableError, read_image
 from posernn.data.shards import read_crops
 from posernn.pose import geometry
-from posernn.runtime import files
 from posernn.runtime.errors import InputError
 from posernn.runtime.parallel import processes
 
@@ -147,7 +148,7 @@ def test_each_box_with_each_aspect(tmp_path):
 @pytest.mark.parametrize(
     ("person", "settings", "reason"),
     [
-        (annotation([(50, 50)]), {"box": "person"}, "no centre and scale, which the person box needs"),
+        (annotation([(50, 50)]), {"box": "person"}, "centre or scale is unknown, and the person box needs both"),
         (annotation([(50, 50)], (9000, 9000), 1.0), {"box": "person"}, "the box lies outside of the image"),
         (annotation([(900, 50)]), {}, "the box lies outside of the image"),
         (annotation([(50, 50)]), {"padding": 0.2}, "the box is only 0.4 x 0.4 px"),
@@ -183,14 +184,14 @@ def png_of_size(width, height):
 @pytest.mark.parametrize(
     ("name", "contents", "reason"),
     [
-        ("missing.jpg", None, "the image is not there"),
+        ("missing.jpg", None, "the image is missing"),
         ("empty.jpg", b"", "the image cannot be decoded: unknown format"),
         ("text.jpg", b"hello" * 100, "the image cannot be decoded: unknown format"),
         ("half.jpg", jpeg()[:1000], "the image cannot be decoded: "),
         ("bomb.png", png_of_size(60_000, 60_000), "the image is too large to be decoded safely"),
         ("large.png", png_of_size(10_000, 10_000), "the image is too large to be decoded safely"),
         ("vector.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "the image cannot be decoded: unknown"),
-        ("a\0b.jpg", None, "the image's name is not one that a file can have"),
+        ("a\0b.jpg", None, "the image's name is not a valid file name"),
         ("x" * 300, None, "the image"),
         (".", None, "the image's name leads out of the images folder"),
         ("folder", None, "the image is not a file"),
@@ -260,8 +261,8 @@ def test_a_jpeg_decoded_at_a_share_of_its_size_gives_the_crop_of_the_whole(tmp_p
 def test_a_large_jpeg_is_not_decoded_whole_for_a_small_crop(tmp_path, monkeypatch):
     Image.new("RGB", (640, 640), (9, 99, 199)).save(tmp_path / "a.jpg")
     sizes = []
-    decode = cropping._rgb
-    monkeypatch.setattr(cropping, "_rgb", lambda image: sizes.append(image.size) or decode(image))
+    decode = cropping.to_rgb
+    monkeypatch.setattr(cropping, "to_rgb", lambda image: sizes.append(image.size) or decode(image))
     for side, extent in ((32, 300.0), (32, 600.0), (224, 600.0), (320, 600.0)):
         joints = np.tile([[300.0 - extent / 2, 300.0 - extent / 2], [300.0 + extent / 2, 300.0 + extent / 2]], (8, 1))
         person = Annotation(joints, np.ones(16, dtype=bool), np.full(2, np.nan), np.nan)
@@ -392,7 +393,12 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(album, tmp_path, mon
         with processes(workers) as executor:
             write_crops(table, images, tmp_path / str(workers), **SETTINGS, executor=executor)
     written = contents(tmp_path / "none")
-    assert list(written) == ["train-00000.parquet", "train-00001.parquet", "train-00002.parquet", "val-00000.parquet"]
+    assert list(written)[1:] == [
+        "train-00000.parquet",
+        "train-00001.parquet",
+        "train-00002.parquet",
+        "val-00000.parquet",
+    ]
     assert contents(tmp_path / "1") == written
     assert contents(tmp_path / "2") == written
     with ThreadPoolExecutor(4) as executor:
@@ -424,8 +430,8 @@ def test_everybody_has_a_crop_or_a_reason(album, tmp_path):
     assert [(row["image"], row["person_index"], row["reason"]) for row in rejected] == [
         ("0.jpg", 0, "the image cannot be decoded: unknown format"),
         ("0.jpg", 1, "the image cannot be decoded: unknown format"),
-        ("1.jpg", 0, "the image is not there"),
-        ("1.jpg", 1, "the image is not there"),
+        ("1.jpg", 0, "the image is missing"),
+        ("1.jpg", 1, "the image is missing"),
         ("../2.jpg", 0, "the image's name leads out of the images folder; not opened"),
     ]
     keys = ["image_index", "person_index"]
@@ -485,16 +491,18 @@ def test_shards_of_an_earlier_run_do_not_stay(album, tmp_path):
     folder.mkdir()
     (folder / "train-00099.parquet").write_bytes(b"old")
     write_crops(people, images, folder, **SETTINGS)
-    assert sorted(os.listdir(folder)) == ["train-00000.parquet", "val-00000.parquet"]
+    assert sorted(os.listdir(folder)) == ["_SUCCESS", "train-00000.parquet", "val-00000.parquet"]
     assert os.listdir(tmp_path) == ["crops"]
 
 
 def test_nobody_left_is_an_error_and_leaves_nothing(album, tmp_path):
     _, people = album
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: expected pictures of single people, got none of 81, .* not there"):
+    with pytest.raises(
+        InputError, match=r"empty: expected images of single people, got none for 81 people, .* missing"
+    ):
         write_crops(people, tmp_path / "empty", tmp_path / "crops", **SETTINGS)
-    with pytest.raises(InputError, match="got none in the table of people"):
+    with pytest.raises(InputError, match="got no people at all"):
         write_crops(people.slice(0, 0), tmp_path / "empty", tmp_path / "crops", **SETTINGS)
     assert os.listdir(tmp_path) == ["empty"]
 
@@ -512,11 +520,6 @@ def test_a_process_that_dies_is_one_line_and_leaves_nothing(album, tmp_path, mon
     ):
         write_crops(people, images, tmp_path / "crops", **SETTINGS, executor=executor)
     assert os.listdir(tmp_path) == []
-
-
-def test_crops_that_are_not_there_are_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"crops: expected crops of the val people, got none; run the crops stage"):
-        read_crops(tmp_path / "crops", "val")
 
 
 # --- tables and arrays ------------------------------------------------------------------------------------------------
@@ -549,74 +552,111 @@ def test_nulls_become_nan_where_there_is_nan_and_an_error_elsewhere():
         schemas.from_numpy(np.ones((2, 3)), schemas.XY)
 
 
-@pytest.fixture(params=["memory", "file"])
-def address(request, tmp_path):
-    """An address that fsspec knows, and one that pyarrow knows itself; and its files."""
-    folder = tmp_path / "far/crops"
-    if request.param == "file":
-        return f"file://{folder}", lambda: contents(folder)
-    memory = fsspec.filesystem("memory")
-
-    def files():
-        return {name.rpartition("/")[2]: memory.cat(name) for name in sorted(memory.ls(str(folder), detail=False))}
-
-    return f"memory:/{folder}", files
+# --- the folder of shards, local and at a URI -------------------------------------------------------------------------
 
 
-def test_shards_at_an_address_are_those_of_a_folder(album, tmp_path, address, monkeypatch):
+def uri_of(folder):
+    """Give a URI that only fsspec knows; names are unique to the test, as the folder is."""
+    return f"memory:/{folder}"
+
+
+def files_at(uri):
+    filesystem, path = fsspec.url_to_fs(uri)
+    return {name.rpartition("/")[2]: filesystem.cat(name) for name in sorted(filesystem.ls(path, detail=False))}
+
+
+@pytest.mark.parametrize("scheme", ["memory:/", "file://"])
+def test_shards_at_a_uri_are_those_of_a_local_folder(album, tmp_path, scheme, monkeypatch):
     monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
     images, people = album
-    far, files_there = address
-    write_crops(people, images, tmp_path / "here", **SETTINGS)
-    write_crops(people, images, far, **SETTINGS)
-    assert files_there() == {"_SUCCESS": b""} | contents(tmp_path / "here")
+    local, remote = tmp_path / "local", f"{scheme}{tmp_path}/remote"
+    for folder in (local, remote):
+        write_crops(people, images, folder, **SETTINGS)
+    assert files_at(remote) == contents(local)
     columns = ["image", "image_index", "person_index"]
-    assert read_crops(far, "train", columns).equals(read_crops(tmp_path / "here", "train", columns))
-    assert shards.num_crops(far, "train") == shards.num_crops(tmp_path / "here", "train") == 58
-    here, there = batches.load(tmp_path / "here", "val"), batches.load(far, "val")
+    assert read_crops(remote, "train", columns).equals(read_crops(local, "train", columns))
+    assert shards.num_crops(remote, "train") == shards.num_crops(local, "train") == 58
+    assert shards.digest(remote) == shards.digest(local)
+    here, there = batches.load(local, "val"), batches.load(remote, "val")
     assert torch.equal(here.images(np.arange(5)), there.images(np.arange(5)))
     assert torch.equal(here.joints_unit, there.joints_unit)
 
 
-def test_shards_at_an_address_are_replaced_and_what_else_is_there_stays(album, tmp_path, address, monkeypatch):
-    images, people = album
-    far, files_there = address
-    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 5)
-    write_crops(people, images, far, **SETTINGS)
-    before = shards.digest(far)
-    assert before == shards.digest(far)
-    write_crops(people, images, far, **SETTINGS | {"jpeg_quality": 50})
-    assert before != shards.digest(far)
-    (tmp_path / "far/crops").mkdir(parents=True, exist_ok=True)
-    fsspec.open(f"{far}/notes.parquet", "w").open().close()
-    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
-    write_crops(people, images, far, **SETTINGS)
-    names = ["_SUCCESS", "notes.parquet", *(f"train-0000{number}.parquet" for number in range(3)), "val-00000.parquet"]
-    assert sorted(files_there()) == names
+def rows_of(number):
+    """Give crops as small as they come: which is which says image_index."""
+    row = {"image_index": number, "person_index": 0, "split": "train", "image": {"bytes": b"", "path": ""}}
+    row |= {"crop_to_image": [0.0] * 6, "joints_crop": [[0.0] * 2] * 16, "joints_image": [[0.0] * 2] * 16}
+    return pa.Table.from_pylist([row | {"annotated": [True] * 16, "head_size": 1.0}], schemas.CROPS)
 
 
-def test_a_part_of_the_shards_at_an_address_is_not_taken_for_all(album, address, monkeypatch):
-    images, people = album
-    far, files_there = address
-    write_crops(people, images, far, **SETTINGS)
-    monkeypatch.setattr("posernn.data.crops.SHARD_PEOPLE", 25)
-    write = files.write_parquet
-
-    def fail_at_the_second(table, path, filesystem):
-        if "00001" in path:
+def write_shards(folder, *numbers, fail=False):
+    with shards.replacing(folder) as write:
+        for place, number in enumerate(numbers):
+            write("train", place, rows_of(number))
+        if fail:
             raise OSError("connection lost")
-        write(table, path, filesystem)
-
-    monkeypatch.setattr(files, "write_parquet", fail_at_the_second)
-    with pytest.raises(InputError, match=r"crops: cannot be written: connection lost"):
-        write_crops(people, images, far, **SETTINGS)
-    assert list(files_there()) == ["train-00000.parquet"]
-    with pytest.raises(InputError, match=r"crops: expected all crops, got a part"):
-        read_crops(far, "train")
 
 
-def test_addresses_that_nobody_knows_and_folders_that_are_not_there_are_one_line(address):
-    with pytest.raises(InputError, match=r"crops: expected crops of the train people, got none"):
-        read_crops(address[0], "train")
-    with pytest.raises(InputError, match=r"gopher://crops: expected an address that pyarrow or fsspec knows, got: .*"):
-        read_crops("gopher://crops", "train")
+def indices(folder):
+    return read_crops(folder, "train")["image_index"].to_pylist()
+
+
+@pytest.mark.parametrize("place", [str, uri_of])
+def test_new_shards_replace_the_old_ones_and_change_the_digest(tmp_path, place):
+    folder = place(tmp_path / "crops")
+    write_shards(folder, 1, 2, 3)
+    before = shards.digest(folder)
+    write_shards(folder, 1, 2, 3)
+    assert shards.digest(folder) == before
+    write_shards(folder, 1, 4)
+    assert shards.digest(folder) != before
+    assert indices(folder) == [1, 4]
+    assert list(files_at(folder)) == ["_SUCCESS", "train-00000.parquet", "train-00001.parquet"]
+
+
+def test_other_files_at_a_uri_stay(tmp_path):
+    folder = uri_of(tmp_path / "crops")
+    fsspec.open(f"{folder}/notes.parquet", "w").open().close()
+    write_shards(folder, 1)
+    assert list(files_at(folder)) == ["_SUCCESS", "notes.parquet", "train-00000.parquet"]
+
+
+def test_the_marker_holds_checksums_that_sha256sum_would_check(tmp_path):
+    write_shards(tmp_path / "crops", 1, 2)
+    lines = [line.split("  ") for line in (tmp_path / "crops/_SUCCESS").read_text().splitlines()]
+    assert [name for _, name in lines] == ["train-00000.parquet", "train-00001.parquet"]
+    for checksum, name in lines:
+        assert hashlib.sha256((tmp_path / "crops" / name).read_bytes()).hexdigest() == checksum
+
+
+def test_a_local_folder_stays_as_it_was_when_writing_fails(tmp_path):
+    write_shards(tmp_path / "crops", 1, 2)
+    with pytest.raises(InputError, match=r"crops: .*connection lost"):
+        write_shards(tmp_path / "crops", 3, fail=True)
+    assert indices(tmp_path / "crops") == [1, 2]
+    assert os.listdir(tmp_path) == ["crops"]
+
+
+def test_an_incomplete_folder_at_a_uri_is_refused(tmp_path):
+    folder = uri_of(tmp_path / "crops")
+    write_shards(folder, 1, 2)
+    with pytest.raises(InputError, match="crops: expected to write crops there, got: connection lost; check"):
+        write_shards(folder, 3, fail=True)
+    assert list(files_at(folder)) == ["train-00000.parquet"]
+    for read in (indices, shards.digest, lambda folder: shards.num_crops(folder, "train")):
+        with pytest.raises(InputError, match="crops: expected crops and _SUCCESS, got none or an incomplete folder"):
+            read(folder)
+
+
+@pytest.mark.parametrize("place", [str, uri_of])
+def test_missing_crops_are_one_line(tmp_path, place):
+    with pytest.raises(InputError, match="crops: expected crops and _SUCCESS, got none or an incomplete folder; run"):
+        indices(place(tmp_path / "crops"))
+    write_shards(place(tmp_path / "crops"), 1)
+    with pytest.raises(InputError, match="crops: expected crops of the val split, got none; run the crops stage"):
+        read_crops(place(tmp_path / "crops"), "val")
+
+
+def test_an_unknown_uri_is_one_line():
+    with pytest.raises(InputError, match=r"gopher://crops: expected a URI that pyarrow or fsspec knows, got: .*"):
+        indices("gopher://crops")

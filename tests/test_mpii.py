@@ -172,7 +172,7 @@ def test_images_and_rectangles_without_joints_are_rejected_in_the_train_half_onl
         ([point(3, 5, 5), point(3, 6, 6)], "joint 3 is given twice"),
         ([point(3, 5, 5), point(16, 6, 6)], "joint id 16 is not one of 0 to 15"),
         ([point(3, 5, 5), point(3, 6, 6) | {"id": EMPTY}], "joint id nan is not one of 0 to 15"),
-        ([point(3, 5, 5), point(4, 1e30, 6)], "joint 4 lies at 1e+30, 5, which is in no picture"),
+        ([point(3, 5, 5), point(4, 1e30, 6)], "joint 4 lies at 1e+30, 5, which is outside of any image"),
         ([point(3, 5, np.nan)], "no joint is annotated"),
         ([point(3, 5, EMPTY)], "no joint is annotated"),
         ([point(3, 5, np.array([1, 2, 3]))], "no joint is annotated"),
@@ -328,18 +328,22 @@ def write_list(path, *lines, header="image,annolist_index,annorect_index"):
 def test_nobody_in_a_listed_picture_trains(tmp_path):
     people, left_out = splits.hold_out_listed(people_of(*LISTED), write_list(tmp_path / "val.csv", "0.jpg,0,0"))
     assert split_of(people) == {(0, 0): "val", (0, 2): "val", (1, 0): "train", (2, 0): "test"}
-    assert reasons(left_out) == [(0, 1, "not on the validation list, but in one of its pictures")]
+    assert reasons(left_out) == [(0, 1, "not on the validation list, but in one of its images")]
 
 
 @pytest.mark.parametrize(
     ("lines", "header", "message"),
     [
         (["1.jpg,0,0"], None, "line 2: expected 0.jpg, image 0 of the release, got 1.jpg"),
-        (["0.jpg,0,0", "9.jpg,9,0"], None, "line 3: expected somebody of the train half, got image 9, rectangle 0"),
-        (["0.jpg,0,7"], None, "line 2: expected somebody of the train half, got image 0, rectangle 7"),
-        (["2.jpg,2,0"], None, "line 2: expected somebody of the train half"),
-        (["0.jpg,0,2"], None, "line 2: expected somebody who stands apart, got rectangle 2 of 0.jpg"),
-        (["0.jpg,0,0", "0.jpg,0,0"], None, "expected everybody once, got 1 twice"),
+        (
+            ["0.jpg,0,0", "9.jpg,9,0"],
+            None,
+            "line 3: expected an annotated person of the train half, got image 9, rectangle 0",
+        ),
+        (["0.jpg,0,7"], None, "line 2: expected an annotated person of the train half, got image 0, rectangle 7"),
+        (["2.jpg,2,0"], None, "line 2: expected an annotated person of the train half"),
+        (["0.jpg,0,2"], None, "line 2: expected a single person, got rectangle 2 of 0.jpg"),
+        (["0.jpg,0,0", "0.jpg,0,0"], None, "expected unique people, got 1 duplicates"),
         (["0.jpg,first,0"], None, "line 2: expected whole numbers in annolist_index and annorect_index, got 'first'"),
         (["0.jpg,0"], None, "line 2: expected whole numbers"),
         ([], None, "expected people, got an empty list"),
