@@ -14,12 +14,13 @@ from posernn.data.synthetic.annotation import HEAD_SHARE, annotate, head_box
 from posernn.data.synthetic.body import draw_body, pose_body
 from posernn.data.synthetic.camera import Camera, aim
 from posernn.data.synthetic.clothes import draw_outfit, flat
+from posernn.data.synthetic.cones import NOBODY, RoundCone
 from posernn.data.synthetic.figure import figure
 from posernn.data.synthetic.limbs import arm_cones
 from posernn.data.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
 from posernn.data.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
 from posernn.data.synthetic.release import _head_rectangle, mat_bytes
-from posernn.data.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
+from posernn.data.synthetic.rendering import Canvas, Light, draw
 from posernn.data.synthetic.scenes import render_image
 from posernn.pose.skeleton import NUM_JOINTS, Joint
 from posernn.runtime.errors import InputError
@@ -282,10 +283,6 @@ def test_the_left_hand_is_drawn_where_the_left_wrist_is(facing, left_is_on):
 
 def test_a_face_is_seen_from_the_front_only():
     def num_eye_pixels(facing):
-        canvas, *_ = photograph(
-            facing, skin=np.array([0.3, 0.2, 0.1]), hair=np.array([0.1, 0.0, 0.0]), shoe=np.zeros(3)
-        )
-        cloth = replace(draw_outfit(np.random.default_rng(0), False).bottom, colour=np.zeros(3), second=np.zeros(3))
         cloth = replace(draw_outfit(np.random.default_rng(0), False).bottom, colour=np.zeros(3), second=np.zeros(3))
         canvas, *_ = photograph(facing, skin=np.array([0.3, 0.2, 0.1]), hair=np.array([0.1, 0.0, 0.0]), top=cloth,
                                 bottom=cloth, shoe=np.zeros(3), sole=np.zeros(3))  # fmt: skip
@@ -502,6 +499,6 @@ def test_pictures_that_went_elsewhere_are_missed(tmp_path):
         if done == total:
             next((tmp_path / ".images.partial").iterdir()).unlink()
 
-    with pytest.raises(InputError, match=r"expected \d+ pictures, got \d+; all workers"):
+    with pytest.raises(InputError, match=r"expected \d+ images, got \d+; let all workers share"):
         synthesize(tmp_path, num_people=3, seed=0, progress=progress)
     assert not list(tmp_path.iterdir())
