@@ -1,4 +1,4 @@
-"""Frames and boxes: there and back, and where the edges fall."""
+"""Boxes and affines: round trips, and the positions of edges."""
 
 import numpy as np
 import pytest

@@ -62,10 +62,10 @@ def synthesize(
 
 
 def _draw_images(planned: list[PlannedImage], folder: Path, seed: int) -> list[ReleaseImage]:
-    return [_draw_image(one, folder, seed) for one in planned]
+    return [draw_image(one, folder, seed) for one in planned]
 
 
-def _draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
+def draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
     """Render one image into `folder` and return its ground truth."""
     rendered = render_image(planned.scene, seed)
     rng = np.random.default_rng([seed, 5, planned.scene.index])
