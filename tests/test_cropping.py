@@ -106,7 +106,7 @@ def test_the_pixels_are_those_of_a_picture_with_a_black_margin(left, top, width,
     margin = 300
     wide = Image.new("RGB", (70 + 2 * margin, 60 + 2 * margin))
     wide.paste(picture, (margin, margin))
-    # A box that stays inside of a border does not see what is beyond it.
+    # Crops of boxes within a border do not mix in the black beyond it.
     inside = np.where([*(box[:2] >= -0.5), *(box[2:] <= (69.5, 59.5))], [margin, margin, margin + 70, margin + 60], 0)
     inside[2:] = np.where(inside[2:] == 0, wide.size, inside[2:])
     shown = box + 0.5 + margin - np.tile(inside[:2], 2)

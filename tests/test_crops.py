@@ -180,7 +180,7 @@ def test_hugging_face_datasets_reads_the_image_column_as_pictures(album, tmp_pat
     write_crops(people, images, tmp_path / "crops", **SETTINGS)
     schema = pq.read_schema(tmp_path / "crops" / "train-00000.parquet")
     assert json.loads(schema.metadata[b"huggingface"])["info"]["features"]["image"] == {"_type": "Image"}
-    # What `datasets` compares the column with before it believes the metadata.
+    # `datasets` uses the metadata only if the column has exactly this type.
     assert schema.field("image").equals(pa.field("image", pa.struct({"bytes": pa.binary(), "path": pa.string()})))
 
 

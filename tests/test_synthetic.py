@@ -76,7 +76,7 @@ def photograph(facing: float = 0.0, angles=(), things=(), **clothes):
 
 
 def along_the_axes(focal, size):
-    """A camera whose axes are the world's."""
+    """Return a camera whose axes are those of the world."""
     return Camera(np.eye(3), np.zeros(3), focal, size, size)
 
 
@@ -130,7 +130,7 @@ def ball_at(x, z, radius, **fields):
 
 
 def drawn(*cones, light=EVEN_LIGHT):
-    """What a camera along the axes with 100 px of focal length sees on 60 x 60 px, on black."""
+    """Render cones on black, 60 x 60 px, with a camera along the axes of 100 px focal length."""
     canvas = Canvas.over(np.zeros((60, 60, 3), dtype=np.uint8))
     draw(canvas, list(cones), along_the_axes(100.0, 60), light)
     return canvas
@@ -183,7 +183,7 @@ def test_a_cone_with_one_end_inside_the_other_is_the_larger_ball():
 
 def test_cones_too_close_to_the_camera_are_not_drawn():
     assert (drawn(ball_at(0.0, 0.25, 0.05)).owner == 1).any()
-    assert (drawn(ball_at(0.0, 0.19, 0.05)).owner == NOBODY).all()  # nor its rim, which would do
+    assert (drawn(ball_at(0.0, 0.19, 0.05)).owner == NOBODY).all()  # not even its rim, which is far enough
 
 
 def test_paint_receives_metres_from_the_start_of_the_cone():
@@ -397,7 +397,7 @@ def test_every_quirk_of_the_images_is_there(release):
 def test_every_quirk_of_the_rectangles_is_there(release, rectangles):
     assert any(not one["scale"].size and not one["objpos"].size for one in rectangles)
     with_points = [one for one in rectangles if "annopoints" in one.dtype.names and one["annopoints"].size]
-    assert any(not one["x1"].size for one in with_points), "nobody lacks the head rectangle"
+    assert any(not one["x1"].size for one in with_points), "no person without a head rectangle"
     assert {one["x1"].dtype.kind for one in with_points if one["x1"].size} == {"u", "f"}
     structs = [image["annorect"][0] for image in release["annolist"][0] if image["annorect"].dtype.names]
     sizes = [
