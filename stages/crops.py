@@ -1,4 +1,4 @@
-"""people.parquet and the images -> shards of crops, and the people who got none."""
+"""Stage crops: people.parquet + images -> data/crops, and the rejects in crops-rejected.parquet."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from stages import run
 
 
 def main(people_file: Path, images: Path, crops_folder: str, rejected_file: Path) -> None:
-    """Cut the people of PEOPLE_FILE out of their IMAGES."""
+    """Crop the people of PEOPLE_FILE from IMAGES into CROPS_FOLDER (a path or URI); rejects go to REJECTED_FILE."""
     settings = params.load()
     people = files.read_table(people_file, schemas.PEOPLE)
     with progress_bar("crops", "people") as progress, workers(images) as executor:

@@ -1,4 +1,4 @@
-"""RELEASE .mat -> people.parquet, with who validates; and the rejects."""
+"""Stage parse: annotation file -> people.parquet with train, val and test split, and rejected.parquet."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from stages import run
 
 
 def main(annotation_file: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
-    """Turn ANNOTATION_FILE (RELEASE .mat) into tables; a val_list is looked for in SPLITS_FOLDER."""
+    """Convert ANNOTATION_FILE (RELEASE .mat) to tables with a validation split; lists are in SPLITS_FOLDER."""
     settings = params.load()
     num_images, people, rejected = annotations.read(annotation_file)
     if settings.data.val_list is None:
@@ -25,7 +25,7 @@ def main(annotation_file: Path, splits_folder: Path, people_file: Path, rejected
     usable = people.filter(people["single_person"])
     counts = Counter(usable["split"].to_pylist())
     print(
-        f"{num_images} images, {people.num_rows} people (apart from others: {counts['train']} train, "
+        f"{num_images} images, {people.num_rows} people (single people: {counts['train']} train, "
         f"{counts['val']} val); {rejected.num_rows} rejected, see {rejected_file}"
     )
 

@@ -1,4 +1,4 @@
-"""params.yaml -> rendered people in MPII's file format."""
+"""Stage synthesize: params.yaml -> a release of rendered people in MPII's file format."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def main(root: Path) -> None:
     num_people, seed = settings.data.people, settings.data.seed
     if num_people is None or seed is None:
         raise InputError(
-            f"params.yaml: {settings.dataset}: expected people and seed, got neither; render with dataset: synthetic"
+            f"params.yaml: {settings.dataset}: expected people and seed, got none; set dataset: synthetic to render"
         )
     with progress_bar("synthesize", "images") as progress, workers() as executor:
         num_images, num_people = synthesize(

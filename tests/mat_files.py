@@ -1,6 +1,6 @@
-"""Matlab 5 files as trees that can be damaged anywhere and written again: used by test_damaged_annotations.py.
+"""Parses Matlab 5 files to trees, damages them and writes them again, for test_damaged_annotations.py.
 
-A file is a header of 128 bytes and elements. An element is a tag (type, number of bytes) and data, filled up to 8
+A file is a header of 128 bytes and elements. An element is a tag (type, number of bytes) and data, padded to 8
 bytes. The data of a matrix are elements: flags, dimensions, name, then numbers, characters, cells or fields.
 Source: MathWorks, "MAT-File Format", version 5.
 """
@@ -23,12 +23,12 @@ NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8
 
 @dataclass
 class Element:
-    """One element: bytes, or elements if it is a matrix."""
+    """One element: bytes, or a matrix of elements."""
 
     kind: int
     data: bytes = b""
     parts: list["Element"] = field(default_factory=list)
-    short: bool = False  # up to four bytes, inside of the tag
+    short: bool = False  # up to four bytes, stored in the tag
 
     @property
     def is_matrix(self):
@@ -40,12 +40,12 @@ class Element:
 
     @property
     def children(self):
-        """Matrices inside of this one: cells, or the fields of each entry."""
+        """Return the matrices in this one: cells, or the fields of each entry."""
         return [part for part in self.parts[3:] if part.kind == MATRIX]
 
 
 def unpack(data):
-    """Elements in a row of bytes."""
+    """Parse bytes to elements."""
     elements, place = [], 0
     while place < len(data):
         kind, size = struct.unpack_from("<HH", data, place)
@@ -64,14 +64,14 @@ def unpack(data):
 
 
 def pack(element):
-    """The bytes of an element."""
+    """Return the bytes of an element."""
     pieces = []
     _pack_into(pieces, element)
     return b"".join(pieces)
 
 
 def _pack_into(pieces, element):
-    """Append to the pieces; give their length. Levels that only wrap another one are not recursed into."""
+    """Append an element's bytes to `pieces`; return their length. Chains of single cells are not recursed into."""
     wrappers = []
     while element.is_matrix and len(element.parts) == 4 and element.parts[3].is_matrix:
         wrappers.append(element)
@@ -98,7 +98,7 @@ def _pack_into(pieces, element):
 
 
 def write(variable, *, compressed=True):
-    """The bytes of a file with one variable, given as bytes of an element."""
+    """Return the bytes of a file with one variable, which is given as the bytes of an element."""
     if compressed:
         squeezed = zlib.compress(variable, 1)
         variable = struct.pack("<II", COMPRESSED, len(squeezed)) + squeezed
@@ -106,14 +106,14 @@ def write(variable, *, compressed=True):
 
 
 def variable_of(file):
-    """The bytes of the only variable in a file's bytes."""
+    """Return the bytes of a file's only variable."""
     kind, size = struct.unpack_from("<II", file, 128)
     inside = file[136 : 136 + size]
     return zlib.decompress(inside) if kind == COMPRESSED else file[128:]
 
 
 def matrices(element):
-    """All matrices in a tree, the outer ones first."""
+    """Return all matrices of a tree, the outer ones first."""
     found, waiting = [], [element]
     while waiting:
         element = waiting.pop()
@@ -134,12 +134,12 @@ def flip(rng, data):
 
 
 def truncate(rng, data):
-    """Cut the end off."""
+    """Truncate the data."""
     return data[: rng.integers(len(data))]
 
 
 def move(rng, data):
-    """Cut a piece out, put random bytes or zeros in, or repeat a piece."""
+    """Delete a piece, overwrite it with zeros or random bytes, or repeat it."""
     first, last = sorted(rng.integers(0, len(data), 2).tolist())
     last = min(last, first + int(2 ** rng.integers(0, 10)))
     piece = [b"", bytes(last - first), rng.bytes(last - first), data[first:last] * 2][rng.integers(4)]
@@ -147,7 +147,7 @@ def move(rng, data):
 
 
 def lie(rng, data):
-    """Change the size or the type in some tag."""
+    """Change the size or the type in a random tag."""
     places = [place for place in range(0, len(data) - 8, 8) if data[place + 1 : place + 4] == b"\0\0\0"]
     place = int(rng.choice(places))
     kind, size = struct.unpack_from("<II", data, place)
@@ -159,7 +159,7 @@ def lie(rng, data):
 
 
 def _dimensions(rng, shape):
-    """Other dimensions than these."""
+    """Return wrong dimensions for a matrix of this shape."""
     most = 2**31 - 1
     others = [
         shape[::-1],
@@ -188,9 +188,9 @@ def _dimensions(rng, shape):
 
 
 def change_tree(rng, root):
-    """Damage one matrix of the tree in place; give what was done."""
+    """Damage one matrix of the tree in place; return the kind of damage."""
     everything = matrices(root)
-    # the few outer ones matter as much as the many numbers
+    # choose the few outer matrices as often as the many numbers
     outer = [one for one in everything if one.is_matrix and one.matrix_class in (CELL, STRUCT)]
     chosen = outer if outer and rng.random() < 0.6 else [one for one in everything if len(one.parts) > 3]
     matrix = chosen[int(rng.integers(len(chosen)))]
@@ -259,7 +259,7 @@ def change_tree(rng, root):
 
 
 def _front(matrix_class, shape):
-    """Flags, dimensions and name of a nameless matrix."""
+    """Return flags, dimensions and empty name of a matrix."""
     return [
         Element(6, struct.pack("<II", matrix_class, 0)),
         Element(5, struct.pack(f"<{len(shape)}i", *shape)),
@@ -268,7 +268,7 @@ def _front(matrix_class, shape):
 
 
 def damage(rng, file):
-    """Damage a file's bytes in one of many ways; give the way and the bytes."""
+    """Damage a file's bytes; return the kind of damage and the bytes."""
     variable = variable_of(file)
     compressed = bool(rng.random() < 0.5)
     way = str(rng.choice(["flip", "truncate", "move", "lie", "tree", "tree", "tree", "tree", "outside", "header"]))
@@ -276,7 +276,7 @@ def damage(rng, file):
         (root,) = unpack(variable)
         ways = [change_tree(rng, root)]
         for _ in range(int(rng.choice([0, 0, 0, 1, 2]))):
-            with suppress(IndexError, ValueError, struct.error):  # there is no such thing any more
+            with suppress(IndexError, ValueError, struct.error):  # an earlier damage removed the part
                 ways.append(change_tree(rng, root))
         return "+".join(ways), write(pack(root), compressed=compressed)
     if way == "outside":  # of the variable: the compressed stream, its tag, what follows it
@@ -288,17 +288,18 @@ def damage(rng, file):
     return way, write(change(rng, variable), compressed=compressed)
 
 
-# --- a slow reader, to compare with -----------------------------------------------------------------------------------
+# --- a slow reference reader ------------------------------------------------------------------------------------------
 
 
 class InconsistentError(Exception):
-    """The tree contradicts itself, or is of a kind that this reader does not know."""
+    """Raised for a tree that is inconsistent or of an unknown kind."""
 
 
 def value_of(matrix):
-    """What a matrix says: a list of dicts (structure), a list (cells), an array of numbers, or text.
+    """Convert a matrix to a list of dicts (structure), a list (cells), an array of numbers, or text.
 
-    None: it contradicts itself, or is of a kind that this reader does not know.
+    Returns:
+        the value; None if the matrix is inconsistent or of an unknown kind.
     """
     try:
         return _value_of(matrix)
@@ -347,7 +348,7 @@ def _value_of(matrix):
 
 
 class Person(NamedTuple):
-    """What a rectangle says of a person."""
+    """Annotation of one rectangle."""
 
     image: str | None
     from_train: bool | None
@@ -359,10 +360,10 @@ NOBODY = Person(None, None, None, {})
 
 
 def people_of(release):
-    """Each rectangle of the RELEASE, by its image and its place in there.
+    """Return all rectangles of the RELEASE by (image index, rectangle index).
 
     Args:
-        release: as `value_of` gives it.
+        release: as `value_of` returns it.
     """
     train = np.ravel(_field(release, "img_train"))
     found = {}
@@ -388,7 +389,7 @@ def _entries(value):
 
 
 def _field(value, name):
-    """A field of a structure, or of its first entry."""
+    """Return a field of a structure's first entry."""
     if isinstance(value, list):
         value = value[0] if value else None
     return value.get(name) if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Picture and joints must move together: seen by following dots of light."""
+"""Augmentation moves pixels and joints together: a dot drawn at a joint stays at the joint."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_dot_in_the_picture_is_found_where_its_joint_went(change, seed):
     assert np.abs(brightest(images) - where).max() > 0.2  # it did move
 
 
-def test_two_flips_are_none():
+def test_two_flips_are_the_identity():
     torch.manual_seed(0)
     images, joints, annotated = torch.rand(3, 3, SIDE, SIDE) * 255, torch.rand(3, 16, 2), torch.rand(3, 16) < 0.5
     once = changed_by(images, joints, annotated, **OFF | {"flip": 1.0}, seed=0)
@@ -75,7 +75,7 @@ def spans(amounts, low, high):
     return within and amounts.min() < low + 0.1 * (high - low) and amounts.max() > high - 0.1 * (high - low)
 
 
-def test_sizes_reach_from_so_many_times_smaller_to_so_many_times_larger_and_both_as_often():
+def test_scales_fill_the_range_and_shrink_as_often_as_they_enlarge():
     joints = torch.zeros(400, 16, 2)
     images, annotated = torch.zeros(400, 3, 4, 4), torch.ones(400, 16, dtype=torch.bool)
     _, moved, _ = changed_by(images, joints, annotated, **OFF | {"scale": 0.5}, seed=0)
@@ -85,7 +85,7 @@ def test_sizes_reach_from_so_many_times_smaller_to_so_many_times_larger_and_both
     assert (sizes > 1).float().mean() == pytest.approx(0.5, abs=0.08)
 
 
-def test_angles_reach_so_far_either_way():
+def test_angles_fill_the_range_either_way():
     joints = torch.tensor([0.875, 0.375]).expand(400, 16, 2)  # right of the centre
     images, annotated = torch.zeros(400, 3, 4, 4), torch.ones(400, 16, dtype=torch.bool)
     _, moved, _ = changed_by(images, joints, annotated, **OFF | {"rotation": 40.0}, seed=0)
@@ -122,7 +122,7 @@ def test_color_moves_no_joint_and_stays_within_a_pixels_range():
     assert (changed - images).abs().mean(dim=(1, 2, 3)).min() > 1
 
 
-def test_nothing_asked_nothing_changed_and_nothing_in_place():
+def test_without_augmentation_nothing_changes_and_inputs_are_never_modified():
     images, joints, annotated = torch.rand(2, 3, SIDE, SIDE), torch.rand(2, 16, 2), torch.ones(2, 16, dtype=torch.bool)
     copies = images.clone(), joints.clone(), annotated.clone()
     same = changed_by(images, joints, annotated, **OFF, seed=0)
@@ -132,8 +132,8 @@ def test_nothing_asked_nothing_changed_and_nothing_in_place():
         assert torch.equal(got, kept)
 
 
-def test_a_part_of_a_batch_is_changed_as_it_is_in_the_whole():
-    """Several processes share a batch."""
+def test_a_part_of_a_batch_is_augmented_as_in_the_whole_batch():
+    """Each rank of a training augments its part of the batch."""
     random = np.random.default_rng(0)
     images = torch.from_numpy(random.integers(0, 256, (7, 3, 32, 32), dtype=np.uint8))
     joints = torch.from_numpy(random.random((7, 16, 2), dtype=np.float32))

@@ -14,14 +14,14 @@ import torch
 from PIL import Image
 
 from posernn import models
-from posernn.data import schemas
+from posernn.data import schemas, shards
 from posernn.evaluation import results
 from posernn.evaluation.predict import predict
 from posernn.pose import geometry
 from posernn.pose.skeleton import DECODE_ORDERS
 from posernn.runtime import tracking
 from posernn.runtime.errors import InputError
-from posernn.runtime.files import read_table, write_csv, write_json, write_table
+from posernn.runtime.files import read_table, write_csv, write_json
 from stages import compare, evaluate
 
 SIDE = 32
@@ -31,7 +31,7 @@ HISTORY = [
 ]
 
 
-def write_some_crops(folder: Path, split: str, num: int, seed: int) -> None:
+def some_crops(split: str, num: int, seed: int) -> pa.Table:
     rng = np.random.default_rng(seed)
     corners = rng.uniform(0, 200, (num, 2))
     affines = np.stack(
@@ -56,8 +56,7 @@ def write_some_crops(folder: Path, split: str, num: int, seed: int) -> None:
         "annotated": schemas.from_numpy(annotated, schemas.FLAGS),
         "head_size": pa.array(head_size, pa.float32(), mask=np.isnan(head_size)),
     }
-    table = pa.table([columns[name] for name in schemas.CROPS.names], schema=schemas.CROPS)
-    write_table(folder / f"{split}-00000.parquet", table)
+    return pa.table([columns[name] for name in schemas.CROPS.names], schema=schemas.CROPS)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +68,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = text.replace(crop_size, f"crop_size: {SIDE}")
     text = text.replace("pictures: 8 ", "pictures: 1 ")
     (root / "params.yaml").write_text(text, encoding="utf-8")
-    write_some_crops(root / "crops", "train", 30, seed=0)
-    write_some_crops(root / "crops", "val", 12, seed=1)
+    with shards.replacing(root / "crops") as write_shard:
+        write_shard("train", 0, some_crops("train", 30, seed=0))
+        write_shard("val", 0, some_crops("val", 12, seed=1))
     for role, name in (("baseline", "cnn"), ("model", "lstm_attention")):
         run = root / "runs" / role
         tiny_models.save(run, name, crop_size=SIDE)

@@ -1,4 +1,4 @@
-"""The release with all its quirks, on tiny .mat files and (marked mpii) on the real one."""
+"""Parsing of the release with all its quirks, on tiny .mat files and (marked mpii) on the real one."""
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +60,7 @@ def parse(tmp_path, *images):
 
 
 def only(tmp_path, *points, **more):
-    """The single row that comes of one rectangle."""
+    """Parse a release of one rectangle into its single row."""
     people, rejected = parse(tmp_path, image(rectangle(*points, **more)))
     assert rejected.num_rows == 0
     return people
@@ -106,7 +106,7 @@ def test_types_may_differ_within_one_point(tmp_path):
     assert schemas.to_numpy(people, "annotated")[0].sum() == 2, "a negative coordinate is no sentinel"
 
 
-def test_is_visible_comes_as_numbers_characters_and_not_at_all(tmp_path):
+def test_is_visible_is_stored_as_numbers_as_text_or_empty(tmp_path):
     people = only(
         tmp_path,
         *(point(0, 5, 5, np.uint8(1)), point(1, 5, 5, np.uint8(0)), point(2, 5, 5, "1"), point(3, 5, 5, "0")),
@@ -117,7 +117,7 @@ def test_is_visible_comes_as_numbers_characters_and_not_at_all(tmp_path):
     assert set(flags[5:]) == {None}
 
 
-def test_is_visible_may_be_no_field_at_all(tmp_path):
+def test_the_field_is_visible_may_be_absent(tmp_path):
     without = {name: value for name, value in point(4, 5, 6).items() if name != "is_visible"}
     people = only(tmp_path, without)
     assert schemas.to_numpy(people, "joints_image")[0, 4].tolist() == [4, 5]
@@ -172,7 +172,7 @@ def test_images_and_rectangles_without_joints_are_rejected_in_the_train_half_onl
         ([point(3, 5, 5), point(3, 6, 6)], "joint 3 is given twice"),
         ([point(3, 5, 5), point(16, 6, 6)], "joint id 16 is not one of 0 to 15"),
         ([point(3, 5, 5), point(3, 6, 6) | {"id": EMPTY}], "joint id nan is not one of 0 to 15"),
-        ([point(3, 5, 5), point(4, 1e30, 6)], "joint 4 lies at 1e+30, 5, which is in no picture"),
+        ([point(3, 5, 5), point(4, 1e30, 6)], "joint 4 lies at 1e+30, 5, which is outside of any image"),
         ([point(3, 5, np.nan)], "no joint is annotated"),
         ([point(3, 5, EMPTY)], "no joint is annotated"),
         ([point(3, 5, np.array([1, 2, 3]))], "no joint is annotated"),
@@ -229,7 +229,7 @@ def test_progress_reaches_its_end(tmp_path):
         (None, "expected a Matlab file, got nothing; put it there"),
     ],
 )
-def test_what_is_no_release_is_one_line(tmp_path, contents, message):
+def test_a_file_that_is_no_release_is_one_line(tmp_path, contents, message):
     path = tmp_path / "release.mat"
     if contents is not None:
         path.write_bytes(contents)
@@ -252,7 +252,7 @@ def test_a_release_without_a_field_is_one_line(tmp_path, missing):
         mpii.read_release(path)
 
 
-# --- who validates ----------------------------------------------------------------------------------------------------
+# --- validation set --------------------------------------------------------------------------------------------------
 
 
 def people_of(*rows):
@@ -298,7 +298,7 @@ def test_a_share_is_held_out_by_whole_videos_and_whole_images():
     assert all(split[index, 0] == "test" for index in range(500, 520))
 
 
-def test_who_is_held_out_hangs_on_the_seed_and_not_on_the_order():
+def test_the_held_out_people_depend_on_the_seed_and_not_on_the_order_of_rows():
     people = people_of(*[(index, 0, "train", True, None) for index in range(200)])
     shuffled = people.take(np.random.default_rng(0).permutation(200))
     first = split_of(splits.hold_out_share(people, 0.3, seed=0))
@@ -306,7 +306,7 @@ def test_who_is_held_out_hangs_on_the_seed_and_not_on_the_order():
     assert first != split_of(splits.hold_out_share(people, 0.3, seed=1))
 
 
-def test_neither_side_is_left_empty():
+def test_neither_train_nor_val_is_empty():
     two = people_of((0, 0, "train", True, None), (1, 0, "train", True, None))
     assert sorted(split_of(splits.hold_out_share(two, 0.01, seed=0)).values()) == ["train", "val"]
     assert sorted(split_of(splits.hold_out_share(two, 0.99, seed=0)).values()) == ["train", "val"]
@@ -325,28 +325,32 @@ def write_list(path, *lines, header="image,annolist_index,annorect_index"):
     return path
 
 
-def test_nobody_in_a_listed_picture_trains(tmp_path):
+def test_no_person_of_a_listed_image_stays_in_train(tmp_path):
     people, left_out = splits.hold_out_listed(people_of(*LISTED), write_list(tmp_path / "val.csv", "0.jpg,0,0"))
     assert split_of(people) == {(0, 0): "val", (0, 2): "val", (1, 0): "train", (2, 0): "test"}
-    assert reasons(left_out) == [(0, 1, "not on the validation list, but in one of its pictures")]
+    assert reasons(left_out) == [(0, 1, "not on the validation list, but in one of its images")]
 
 
 @pytest.mark.parametrize(
     ("lines", "header", "message"),
     [
         (["1.jpg,0,0"], None, "line 2: expected 0.jpg, image 0 of the release, got 1.jpg"),
-        (["0.jpg,0,0", "9.jpg,9,0"], None, "line 3: expected somebody of the train half, got image 9, rectangle 0"),
-        (["0.jpg,0,7"], None, "line 2: expected somebody of the train half, got image 0, rectangle 7"),
-        (["2.jpg,2,0"], None, "line 2: expected somebody of the train half"),
-        (["0.jpg,0,2"], None, "line 2: expected somebody who stands apart, got rectangle 2 of 0.jpg"),
-        (["0.jpg,0,0", "0.jpg,0,0"], None, "expected everybody once, got 1 twice"),
+        (
+            ["0.jpg,0,0", "9.jpg,9,0"],
+            None,
+            "line 3: expected an annotated person of the train half, got image 9, rectangle 0",
+        ),
+        (["0.jpg,0,7"], None, "line 2: expected an annotated person of the train half, got image 0, rectangle 7"),
+        (["2.jpg,2,0"], None, "line 2: expected an annotated person of the train half"),
+        (["0.jpg,0,2"], None, "line 2: expected a single person, got rectangle 2 of 0.jpg"),
+        (["0.jpg,0,0", "0.jpg,0,0"], None, "expected unique people, got 1 duplicates"),
         (["0.jpg,first,0"], None, "line 2: expected whole numbers in annolist_index and annorect_index, got 'first'"),
         (["0.jpg,0"], None, "line 2: expected whole numbers"),
         ([], None, "expected people, got an empty list"),
         (["0.jpg,0,0"], "image,index,rect", "got none called annolist_index, annorect_index"),
     ],
 )
-def test_a_list_that_does_not_agree_with_the_release_is_one_line(tmp_path, lines, header, message):
+def test_a_list_that_does_not_match_the_release_is_one_line(tmp_path, lines, header, message):
     path = write_list(tmp_path / "val.csv", *lines, **({"header": header} if header else {}))
     with pytest.raises(InputError) as caught:
         splits.hold_out_listed(people_of(*LISTED), path)

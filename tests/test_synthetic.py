@@ -1,6 +1,8 @@
-"""Rendered people: the picture, the joints and the file have to agree."""
+"""Rendered people: the picture, the ground truth and the annotation file agree."""
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -9,21 +11,21 @@ from hypothesis import strategies as st
 from scipy.io import loadmat
 
 from posernn.data import mpii
-from posernn.data.synthetic import ANNOTATION_FILE, _draw_image, synthesize
+from posernn.data.synthetic import ANNOTATION_FILE, draw_image, synthesize
 from posernn.data.synthetic.annotation import HEAD_SHARE, annotate, head_box
 from posernn.data.synthetic.body import draw_body, pose_body
 from posernn.data.synthetic.camera import Camera, aim
 from posernn.data.synthetic.clothes import draw_outfit, flat
+from posernn.data.synthetic.cones import NOBODY, RoundCone
 from posernn.data.synthetic.figure import figure
 from posernn.data.synthetic.limbs import arm_cones
 from posernn.data.synthetic.planning import PART_OCCLUSION, ROTATIONS, plan_release
 from posernn.data.synthetic.poses import ACTIVITIES, LIMITS, SIDES, draw_pose, perturb_pose
-from posernn.data.synthetic.release import _head_rectangle, mat_bytes
-from posernn.data.synthetic.rendering import NOBODY, Canvas, Light, RoundCone, draw
+from posernn.data.synthetic.release import mat_bytes
+from posernn.data.synthetic.rendering import Canvas, Light, draw
 from posernn.data.synthetic.scenes import render_image
 from posernn.pose.skeleton import NUM_JOINTS, Joint
 from posernn.runtime.errors import InputError
-from posernn.runtime.parallel import processes
 
 NUM_PEOPLE, SEED = 24, 3
 SIZE = (240, 320)  # width, height, px
@@ -35,7 +37,7 @@ MAN_WITH_ARMS_OUT = {"left_shoulder_abduction": 80.0, "right_shoulder_abduction"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
-    with processes(2) as executor:
+    with ProcessPoolExecutor(2, get_context("spawn")) as executor:
         synthesize(folder, num_people=NUM_PEOPLE, seed=SEED, executor=executor)
     return folder
 
@@ -74,11 +76,11 @@ def photograph(facing: float = 0.0, angles=(), things=(), **clothes):
 
 
 def along_the_axes(focal, size):
-    """A camera whose axes are the world's."""
+    """Return a camera whose axes are those of the world."""
     return Camera(np.eye(3), np.zeros(3), focal, size, size)
 
 
-def write_down(canvas, camera, posed, body):
+def ground_truth(canvas, camera, posed, body):
     return annotate(canvas, camera, posed, body, 0, np.random.default_rng(0))
 
 
@@ -96,7 +98,7 @@ def test_a_ball_covers_the_disc_and_the_depth_that_geometry_says():
     assert np.sqrt((canvas.owner == 5).sum() / np.pi) == pytest.approx(seen_radius, rel=0.01)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_a_round_cone_is_the_union_of_the_spheres_between_its_ends(seed):
     rng = np.random.default_rng(seed)
@@ -128,13 +130,13 @@ def ball_at(x, z, radius, **fields):
 
 
 def drawn(*cones, light=EVEN_LIGHT):
-    """What a camera along the axes with 100 px of focal length sees on 60 x 60 px, on black."""
+    """Render cones on black, 60 x 60 px, with a camera along the axes of 100 px focal length."""
     canvas = Canvas.over(np.zeros((60, 60, 3), dtype=np.uint8))
     draw(canvas, list(cones), along_the_axes(100.0, 60), light)
     return canvas
 
 
-def test_of_two_things_the_nearer_is_seen_with_its_own_colour_whichever_is_drawn_first():
+def test_the_nearer_surface_is_seen_whatever_the_drawing_order():
     near = ball_at(-0.1, 3.0, 0.3, owner=1, paint=flat(np.array([0.8, 0.0, 0.0])))
     far = ball_at(0.1, 5.0, 0.8, owner=2, paint=flat(np.array([0.0, 0.0, 0.8])))
     canvas = drawn(near, far)
@@ -170,7 +172,7 @@ def test_an_open_end_is_cut_off_straight():
     assert last[False] > last[True] + 3
 
 
-def test_an_end_inside_the_other_leaves_the_larger_ball():
+def test_a_cone_with_one_end_inside_the_other_is_the_larger_ball():
     big = ball_at(0.2, 4.0, 0.5)
     swallowed = replace(big, start=big.start - [0.1, 0, 0], start_radius=0.2, end=big.start, end_radius=0.5)
     one, other = drawn(big), drawn(swallowed)
@@ -179,12 +181,12 @@ def test_an_end_inside_the_other_leaves_the_larger_ball():
     assert np.abs(one.depth[both] - other.depth[both]).max() < 5e-3
 
 
-def test_what_reaches_the_lens_is_not_drawn():
+def test_cones_too_close_to_the_camera_are_not_drawn():
     assert (drawn(ball_at(0.0, 0.25, 0.05)).owner == 1).any()
-    assert (drawn(ball_at(0.0, 0.19, 0.05)).owner == NOBODY).all()  # nor its rim, which would do
+    assert (drawn(ball_at(0.0, 0.19, 0.05)).owner == NOBODY).all()  # not even its rim, which is far enough
 
 
-def test_paint_is_told_metres_from_the_start_of_the_cone():
+def test_paint_receives_metres_from_the_start_of_the_cone():
     told = []
 
     def paint(points, share):
@@ -197,7 +199,7 @@ def test_paint_is_told_metres_from_the_start_of_the_cone():
     assert front == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_camera_sees_what_it_is_aimed_at_where_it_was_told_to():
+def test_aim_puts_a_point_at_its_pixel_and_depth():
     point = np.array([0.3, 1.1, -0.2])
     camera = aim(point, (200.0, 90.0), depth=4.0, above=0.7, roll=5.0, focal=500.0, size=(640, 360))
     assert camera.project(point[None])[0] == pytest.approx((200.0, 90.0))
@@ -212,7 +214,7 @@ def test_the_camera_sees_what_it_is_aimed_at_where_it_was_told_to():
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(list(ACTIVITIES)), st.integers(0, 2**32 - 1))
-def test_no_pose_goes_beyond_what_a_body_can_do(activity, seed):
+def test_poses_stay_within_anatomical_limits(activity, seed):
     rng = np.random.default_rng(seed)
     for pose in (draw_pose(rng, activity), perturb_pose(draw_pose(rng, activity), 30.0, rng)):
         assert set(pose.angles) == set(LIMITS)
@@ -253,13 +255,13 @@ def test_elbows_bend_forward_and_knees_backward():
         assert (part("ANKLE") - part("KNEE"))[2] < -0.3
 
 
-# --- the picture agrees with what is written down --------------------------------------------------------------------
+# --- the picture agrees with the ground truth ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("facing", [0.0, 50.0, 90.0, 180.0, 250.0])
 def test_visible_joints_lie_on_the_person(facing):
     canvas, camera, posed, body, _ = photograph(facing)
-    person = write_down(canvas, camera, posed, body)
+    person = ground_truth(canvas, camera, posed, body)
     assert person.annotated.all()
     columns, rows = np.round(person.joints_image).astype(int).T
     on_body = canvas.owner[rows, columns] == 0
@@ -270,7 +272,7 @@ def test_visible_joints_lie_on_the_person(facing):
 @pytest.mark.parametrize(("facing", "left_is_on"), [(0.0, "right"), (180.0, "left")])
 def test_the_left_hand_is_drawn_where_the_left_wrist_is(facing, left_is_on):
     canvas, camera, posed, body, outfit = photograph(facing)
-    person = write_down(canvas, camera, posed, body)
+    person = ground_truth(canvas, camera, posed, body)
     nearer = 0.01 * camera.rotation[2]
     arm = arm_cones(body, posed.bones, outfit, 7, "left")
     draw(canvas, [replace(cone, start=cone.start - nearer, end=cone.end - nearer) for cone in arm], camera, EVEN_LIGHT)
@@ -282,10 +284,6 @@ def test_the_left_hand_is_drawn_where_the_left_wrist_is(facing, left_is_on):
 
 def test_a_face_is_seen_from_the_front_only():
     def num_eye_pixels(facing):
-        canvas, *_ = photograph(
-            facing, skin=np.array([0.3, 0.2, 0.1]), hair=np.array([0.1, 0.0, 0.0]), shoe=np.zeros(3)
-        )
-        cloth = replace(draw_outfit(np.random.default_rng(0), False).bottom, colour=np.zeros(3), second=np.zeros(3))
         cloth = replace(draw_outfit(np.random.default_rng(0), False).bottom, colour=np.zeros(3), second=np.zeros(3))
         canvas, *_ = photograph(facing, skin=np.array([0.3, 0.2, 0.1]), hair=np.array([0.1, 0.0, 0.0]), top=cloth,
                                 bottom=cloth, shoe=np.zeros(3), sole=np.zeros(3))  # fmt: skip
@@ -295,28 +293,28 @@ def test_a_face_is_seen_from_the_front_only():
     assert num_eye_pixels(180.0) == 0
 
 
-def test_a_thing_in_front_hides_just_the_joint_behind_it():
+def test_an_object_in_front_occludes_only_the_joint_behind_it():
     _, camera, posed, body, _ = photograph()
     wrist = posed.joints[Joint.LEFT_WRIST]
     toward = (camera.position - wrist) / np.linalg.norm(camera.position - wrist)
     ball = RoundCone(start=wrist + toward, end=wrist + toward + [0, 1e-3, 0], start_radius=0.05, end_radius=0.05,
                      front=np.array([0.0, 0.0, 1.0]), paint=flat(np.ones(3)), owner=NOBODY)  # fmt: skip
-    free = write_down(*photograph()[:4])
+    free = ground_truth(*photograph()[:4])
     canvas, *_ = photograph(things=[ball])
-    covered = write_down(canvas, camera, posed, body)
+    covered = ground_truth(canvas, camera, posed, body)
     assert free.visible.all()
     assert np.flatnonzero(~covered.visible).tolist() == [Joint.LEFT_WRIST]
 
 
-def test_the_far_side_of_a_person_seen_from_the_side_is_hidden():
+def test_the_far_side_of_a_person_seen_from_the_side_is_occluded():
     hanging = dict.fromkeys(MAN_WITH_ARMS_OUT, 0.0)
-    person = write_down(*photograph(90.0, hanging)[:4])  # faces the picture's right: the right side is near
+    person = ground_truth(*photograph(90.0, hanging)[:4])  # faces the picture's right: the right side is near
     assert person.visible[[Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_HIP]].all()
     assert not person.visible[[Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_HIP]].any()
 
 
 def test_scale_is_the_standing_height_over_200_px():
-    person = write_down(*photograph(angles=dict.fromkeys(MAN_WITH_ARMS_OUT, 0.0))[:4])
+    person = ground_truth(*photograph(angles=dict.fromkeys(MAN_WITH_ARMS_OUT, 0.0))[:4])
     lowest = person.joints_image[[Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE], 1].max()
     head_to_ankle = lowest - person.joints_image[Joint.HEAD_TOP, 1]
     assert person.scale * 200 == pytest.approx(head_to_ankle / 0.96, rel=0.03)
@@ -371,7 +369,7 @@ def test_shapes_are_those_of_the_real_file(release):
     assert release["version"][0] == "12"
 
 
-def test_every_oddity_of_the_images_is_there(release):
+def test_every_quirk_of_the_images_is_there(release):
     images, train = release["annolist"][0], release["img_train"][0] == 1
     annorects = [image["annorect"] for image in images]
     fields = {annorect.dtype.names for annorect in annorects}
@@ -396,10 +394,10 @@ def test_every_oddity_of_the_images_is_there(release):
     assert max(cell.size for cell in single) > 1
 
 
-def test_every_oddity_of_the_rectangles_is_there(release, rectangles):
+def test_every_quirk_of_the_rectangles_is_there(release, rectangles):
     assert any(not one["scale"].size and not one["objpos"].size for one in rectangles)
     with_points = [one for one in rectangles if "annopoints" in one.dtype.names and one["annopoints"].size]
-    assert any(not one["x1"].size for one in with_points), "nobody lacks the head rectangle"
+    assert any(not one["x1"].size for one in with_points), "no person without a head rectangle"
     assert {one["x1"].dtype.kind for one in with_points if one["x1"].size} == {"u", "f"}
     structs = [image["annorect"][0] for image in release["annolist"][0] if image["annorect"].dtype.names]
     sizes = [
@@ -408,7 +406,7 @@ def test_every_oddity_of_the_rectangles_is_there(release, rectangles):
     assert any(any(size) and not all(size) for size in sizes), "no rectangle without joints beside one with them"
 
 
-def test_every_oddity_of_the_points_is_there(points):
+def test_every_quirk_of_the_points_is_there(points):
     assert {person.dtype.names[:3] for person in points} == {("x", "y", "id"), ("id", "x", "y")}
     assert {"is_visible" in person.dtype.names for person in points} == {True, False}
     assert len({tuple(int(joint[0, 0]) for joint in person["id"]) for person in points}) > 3, "one order of joints"
@@ -424,9 +422,9 @@ def test_every_oddity_of_the_points_is_there(points):
     assert any(x != y for x, y in pairs)
 
 
-def test_every_number_survives_the_mix_of_types(tmp_path):
-    planned = [image for image in plan_release(60, 1)[0] if image.num_annotated][:5]
-    images = [_draw_image(image, tmp_path, 1) for image in planned]
+def test_the_file_holds_every_number_exactly(tmp_path):
+    planned = [image for image in plan_release(60, 1)[0] if image.num_annotated][:3]
+    images = [draw_image(image, tmp_path, 1) for image in planned]
     (tmp_path / "release.mat").write_bytes(mat_bytes(images, num_videos=100, seed=1))
     annolist = loadmat(tmp_path / "release.mat")["RELEASE"][0, 0]["annolist"][0]
     num_checked = 0
@@ -444,21 +442,22 @@ def test_every_number_survives_the_mix_of_types(tmp_path):
             if rectangle["objpos"].size:
                 center = [float(rectangle["objpos"][key][0, 0][0, 0]) for key in ("x", "y")]
                 assert center == (person.center_image + 1).tolist()
-    assert num_checked > 3 * NUM_JOINTS
+    assert num_checked > 2 * NUM_JOINTS
 
 
-def test_whole_pixels_keep_the_diagonal_of_the_head_rectangle():
-    image = next(image for image in plan_release(1, 0)[0] if image.num_annotated)
-    person = render_image(image.scene, 0).people[0]
+def test_head_rectangles_keep_the_diagonal_to_1_percent_rounded_or_not(rectangles):
     kinds = set()
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        neck, top = rng.uniform(50, 300, (2, 2))
-        joints = person.joints_image.copy()
-        joints[[Joint.UPPER_NECK, Joint.HEAD_TOP]] = neck, top
-        box = _head_rectangle(replace(person, joints_image=joints, head_box_image=head_box(neck, top)), rng)
-        assert np.hypot(*(box[2:] - box[:2])) * HEAD_SHARE == pytest.approx(np.hypot(*(top - neck)), rel=0.0101)
-        kinds.add(bool((box == np.round(box)).all()))
+    for one in rectangles:
+        if "x1" in one.dtype.names and one["x1"].size:
+            box = np.array([float(one[key][0, 0]) for key in ("x1", "y1", "x2", "y2")])
+            points = {int(point["id"][0, 0]): point for point in one["annopoints"]["point"][0, 0][0]}
+            if {Joint.UPPER_NECK, Joint.HEAD_TOP} <= set(points):
+                neck, top = (
+                    np.array([float(points[joint]["x"][0, 0]), float(points[joint]["y"][0, 0])])
+                    for joint in (Joint.UPPER_NECK, Joint.HEAD_TOP)
+                )
+                assert np.hypot(*(box[2:] - box[:2])) * HEAD_SHARE == pytest.approx(np.hypot(*(top - neck)), rel=0.0101)
+                kinds.add(bool((box == np.round(box)).all()))
     assert kinds == {True, False}
 
 
@@ -471,15 +470,15 @@ def test_the_parser_of_the_real_file_finds_everybody(root):
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    synthesize(one, num_people=2, seed=0)
-    with processes(2) as executor:
-        synthesize(two, num_people=2, seed=0, executor=executor)
+    synthesize(one, num_people=1, seed=0)
+    with ProcessPoolExecutor(2, get_context("spawn")) as executor:
+        synthesize(two, num_people=1, seed=0, executor=executor)
     files = [file.relative_to(one) for file in one.rglob("*") if file.is_file()]
-    assert len(files) > 7
+    assert len(files) > 5
     assert [(two / file).read_bytes() == (one / file).read_bytes() for file in files] == [True] * len(files)
 
 
-def test_the_annotation_file_does_not_say_when_it_was_written(root):
+def test_the_annotation_file_has_no_timestamp(root):
     assert b"Created" not in (root / ANNOTATION_FILE).read_bytes()[:128]
 
 
@@ -495,13 +494,13 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
         synthesize(tmp_path / "file", num_people=1, seed=0)
 
 
-def test_pictures_that_went_elsewhere_are_missed(tmp_path):
-    """As with a worker that does not share the folder."""
+def test_images_missing_from_the_folder_are_an_error(tmp_path):
+    """A worker of another machine may not share the folder."""
 
     def progress(done, total, note=""):
         if done == total:
-            next((tmp_path / ".images.partial").iterdir()).unlink()
+            next(tmp_path.rglob("*.jpg")).unlink()
 
-    with pytest.raises(InputError, match=r"expected \d+ pictures, got \d+; all workers"):
-        synthesize(tmp_path, num_people=3, seed=0, progress=progress)
+    with pytest.raises(InputError, match=r"expected \d+ images, got \d+; let all workers share"):
+        synthesize(tmp_path, num_people=1, seed=0, progress=progress)
     assert not list(tmp_path.iterdir())

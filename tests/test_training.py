@@ -190,12 +190,12 @@ def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
 
 def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    (tmp_path / "train-00000.parquet").write_bytes(b"people")
+    (tmp_path / "_SUCCESS").write_text("the shards' checksums")
     path = checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
     assert path.parent == tmp_path / "checkpoints"
     assert path == checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
     assert path != checkpoints.path_for("model", {"lr": 0.2}, tmp_path)
-    (tmp_path / "train-00000.parquet").write_bytes(b"others")
+    (tmp_path / "_SUCCESS").write_text("other shards' checksums")
     assert path != checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
 
 

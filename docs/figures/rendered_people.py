@@ -1,6 +1,6 @@
-"""Draw README's picture of rendered people: python docs/figures/rendered_people.py, after `dvc repro`.
+"""Draws README's figure of rendered people: python docs/figures/rendered_people.py, after `dvc repro`.
 
-The upper rows are pictures as they are, the lower rows the same with what the annotation says of them.
+Odd rows show pictures, even rows the same pictures with their annotation.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ COLORS = {"RIGHT": (240, 120, 30), "LEFT": (60, 170, 240)}
 
 
 def main() -> None:
-    """Take the first pictures whose shape fits, one for each video."""
+    """Draw the first pictures with a large person and the figure's aspect, at most one per video."""
     people = read_table(Path("data/people.parquet"), schemas.PEOPLE)
     people = people.filter([split == "train" for split in people["split"].to_pylist()])
     joints, annotated = schemas.to_numpy(people, "joints_image"), schemas.to_numpy(people, "annotated")

@@ -1,4 +1,4 @@
-"""An annotation file -> tables, read in a process with limits: what the parse stage calls."""
+"""Annotation file -> tables of people and rejects, read in a process of its own with limits."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from posernn.runtime.progress import progress_bar
 
 
 def read(path: Path) -> tuple[int, pa.Table, pa.Table]:
-    """Read and parse an annotation file that nobody vouches for.
+    """Read and parse an untrusted annotation file.
 
     Returns:
         the number of images, people (`schemas.PEOPLE`) and rejects (`schemas.REJECTED`); see `mpii.parse_release`.
     Raises:
-        InputError: missing, no such file, or one that ends its reader or goes beyond the limits.
+        InputError: the file is missing or damaged, crashes its reader, or exceeds the limits on time or memory.
     """
     return read_confined(read_here, path)
 
 
 def read_here(path: Path) -> tuple[int, pa.Table, pa.Table]:
-    """`read`, in this process. It shows its progress itself: from the other process nobody else can."""
+    """Read and parse in this process, with progress bars of its own: `read` runs this in another process."""
     with progress_bar("reading", "kB") as progress:
         release = mpii.read_release(path, progress)
     with progress_bar("parsing", "images") as progress:

@@ -1,4 +1,4 @@
-"""Random changes to a batch of crops and its joints: one warp moves both."""
+"""Augments a batch: mirrors, rotates, scales and recolours crops, and moves their joints with them."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from posernn.pose.skeleton import FLIP_ORDER
 
 LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in brightness. Source: ITU-R BT.601."""
+"""Weights of red, green and blue in the brightness. Source: ITU-R BT.601."""
 
 
 class Amounts(NamedTuple):
-    """By how much each crop of a batch is changed.
+    """Augmentation parameters of each crop of a batch.
 
     Attributes:
-        mirrored: right and left joints change names, flags too.
+        mirrored: whether to mirror the crop; right and left joints and their flags are swapped.
         angle: rad, clockwise.
-        size: factor.
+        size: scale factor.
         color: factors of brightness, contrast and saturation.
     """
 
@@ -29,7 +29,7 @@ class Amounts(NamedTuple):
     color: Float[np.ndarray, "B 3"]
 
     def of(self, people: slice) -> "Amounts":
-        """Those of a part of the batch."""
+        """Return the parameters of a part of the batch."""
         return Amounts(*(amounts[people] for amounts in self))
 
 
@@ -37,10 +37,10 @@ class Augmentation(NamedTuple):
     """How much training crops are changed at random; 0 is off.
 
     Attributes:
-        flip: probability to mirror.
-        rotation: up to so many degrees either way.
-        scale: up to (1 + scale) times larger or smaller.
-        color: brightness, contrast and saturation change by up to this share.
+        flip: probability of mirroring.
+        rotation: largest angle either way, degrees.
+        scale: crops become up to (1 + scale) times larger or smaller.
+        color: largest relative change of brightness, contrast and saturation.
     """
 
     flip: float = 0.0
@@ -54,7 +54,7 @@ class Augmentation(NamedTuple):
         return any(self)
 
     def draw(self, num_people: int, random: np.random.Generator) -> Amounts:
-        """Draw by how much each crop of a batch of `num_people` is changed."""
+        """Draw the augmentation parameters of a batch of `num_people` crops."""
         return Amounts(
             mirrored=random.random(num_people) < self.flip,
             angle=np.deg2rad(random.uniform(-self.rotation, self.rotation, num_people)),
@@ -69,16 +69,17 @@ def augment(
     annotated: Bool[Tensor, "B J"],
     amounts: Amounts,
 ) -> tuple[UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], Float[Tensor, "B J 2"], Bool[Tensor, "B J"]]:
-    """Mirror, turn, resize and recolour each crop by its own amount. Nothing is done in place.
+    """Mirror, rotate, scale and recolour each crop by its own amounts. Nothing is changed in place.
 
     Args:
         images: (B, 3, S, S), pixels from 0 to 255.
         joints_unit: (B, J, 2) xy.
         annotated: (B, J).
-        amounts: of each crop.
+        amounts: augmentation parameters of each crop.
 
     Returns:
-        The same three; joints may leave the crop and stay annotated. Images stay uint8 where they are only mirrored.
+        images, joints_unit and annotated. A joint that leaves the crop stays annotated. Images stay uint8 if they are
+        at most mirrored.
     """
     warped = bool(amounts.angle.any() or (amounts.size != 1).any())
     if warped or amounts.mirrored.any():
@@ -86,7 +87,7 @@ def augment(
         swap = torch.from_numpy(amounts.mirrored).to(images.device)[:, None]  # (B, 1)
         if warped:
             images = _warp_images(images.float(), warp)
-        else:  # the same pixels, ten times quicker
+        else:  # the same pixels as the warp gives, ten times faster
             images = torch.where(swap[..., None, None], images.flip(-1), images)
         joints_unit = _warp_joints(joints_unit, warp, images.shape[-1])
         order = list(FLIP_ORDER)
@@ -101,7 +102,7 @@ def augment(
 def _warps(
     mirrored: Bool[np.ndarray, "B"], angle: Float[np.ndarray, "B"], size: Float[np.ndarray, "B"]
 ) -> Float[np.ndarray, "B 2 2"]:
-    """Mirror, then turn clockwise on the screen and resize, all around the crop's centre."""
+    """Return the matrices that mirror, then rotate clockwise on the screen and scale, about the crop's centre."""
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
     turn[mirrored, :, 0] *= -1
     return (turn * size[:, None, None]).astype(np.float32)
@@ -110,12 +111,12 @@ def _warps(
 def _warp_joints(
     joints_unit: Float[Tensor, "B J 2"], warp: Float[Tensor, "B 2 2"], side: int
 ) -> Float[Tensor, "B J 2"]:
-    center = (side - 1) / (2 * side)  # unit: half way between the centres of the first and the last pixel
+    center = (side - 1) / (2 * side)  # unit: midway between the centres of the first and the last pixel
     return (joints_unit - center) @ warp.transpose(1, 2) + center
 
 
 def _warp_images(images: Float[Tensor, "B 3 S S"], warp: Float[Tensor, "B 2 2"]) -> Float[Tensor, "B 3 S S"]:
-    # grid_sample asks, for each new pixel, where it was: in coordinates from -1 to 1 around the same centre.
+    # grid_sample needs the source position of each output pixel, in coordinates from -1 to 1 about the same centre.
     back = torch.linalg.inv(warp)
     theta = torch.cat([back, torch.zeros_like(back[:, :, :1])], dim=2)  # (B, 2, 3)
     grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)

@@ -1,6 +1,7 @@
-"""Crops -> batches. Which people a batch holds, and how they are augmented, depends on seed and iteration alone.
+"""Shards -> batches of a training: loads a split's crops into memory and chooses the people of each batch.
 
-So a training that goes on after a kill sees what it would have seen, and nothing depends on the number of workers.
+The people of a batch depend on the seed and the iteration alone, so that a resumed training sees the batches that an
+uninterrupted one sees, whatever the number of processes.
 """
 
 import io
@@ -24,19 +25,19 @@ from posernn.runtime.machine import num_cores
 from posernn.runtime.progress import Advance, silent
 
 DECODED_LIMIT = 8 * 2**30
-"""Bytes of pixels that are kept decoded in memory; beyond, crops are decoded again in each epoch."""
+"""Bytes of decoded pixels to keep in memory. Larger splits are decoded again in each epoch."""
 CROPS_PER_TASK = 64
-"""Decoded by a thread at a time."""
+"""Crops that a thread decodes at a time."""
 FORMATS = ("JPEG",)
-"""Saves Pillow asking all of its formats whose a crop is."""
+"""Crops are JPEG: skip format detection."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """The people of one split.
+    """The crops of one split and their joints.
 
     Attributes:
-        images: people's numbers (B,) -> crops (B, 3, S, S) uint8.
+        images: function from row numbers (B,) to crops (B, 3, S, S) uint8.
         joints_unit: (N, J, 2) xy; 0 where not annotated.
         annotated: (N, J).
         crop_size: S, px.
@@ -52,15 +53,15 @@ class Crops:
 
 
 def decode(jpegs: Sequence[bytes], progress: Advance = silent) -> UInt8[Tensor, "N 3 S S"]:
-    """Decode crops of one size, on all cores.
+    """Decode crops of one size on all cores.
 
     Args:
         jpegs: N JPEG files.
-        progress: is told how many are done.
+        progress: called with the numbers of decoded crops and of all crops.
     Returns:
         (N, 3, S, S) RGB.
     Raises:
-        ValueError: no crop, or crops of different sizes.
+        ValueError: there is no crop, or crops differ in size.
     """
     if not jpegs:
         raise ValueError("decode: expected at least one crop, got none")
@@ -71,16 +72,16 @@ def decode(jpegs: Sequence[bytes], progress: Advance = silent) -> UInt8[Tensor, 
 
 
 def _shape(jpeg: bytes) -> tuple[int, int, int]:
-    """Height, width and channels of a crop."""
+    """Return height, width and channels of a crop."""
     width, height = Image.open(io.BytesIO(jpeg), formats=FORMATS).size
     return height, width, 3
 
 
 def _decode_into(images: UInt8[np.ndarray, "N S S 3"], jpegs: Sequence[bytes]) -> Iterator[int]:
-    """Decode each crop to its place; gives how many are done.
+    """Decode the crops into `images`; yield the number of decoded crops after each task.
 
     Raises:
-        ValueError: a crop has another size.
+        ValueError: a crop differs in size.
     """
 
     def decode_some(start: int) -> int:
@@ -91,7 +92,7 @@ def _decode_into(images: UInt8[np.ndarray, "N S S 3"], jpegs: Sequence[bytes]) -
                 images[index] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         return min(start + per_task, len(jpegs))
 
-    # Few large tasks: threads that pass each other Python's lock for every crop take longer than one alone.
+    # Few large tasks: with one task per crop, threads that contend for the GIL are slower than a single thread.
     per_task = max(1, min(CROPS_PER_TASK, math.ceil(len(jpegs) / num_cores())))
     starts = range(0, len(jpegs), per_task)
     yield from (_threads().map if len(starts) > 1 else map)(decode_some, starts)
@@ -99,24 +100,24 @@ def _decode_into(images: UInt8[np.ndarray, "N S S 3"], jpegs: Sequence[bytes]) -
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    """Pillow decodes without holding Python's lock."""
+    """Return the pool that decodes; Pillow releases the GIL while it decodes."""
     return ThreadPoolExecutor(num_cores())
 
 
 def _channels_first(images: UInt8[np.ndarray, "N S S 3"]) -> UInt8[Tensor, "N 3 S S"]:
-    """A view: channels last in memory, as convolutions like it."""
+    """Return a view in channels_last memory format, which convolutions prefer."""
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 class _Decoded:
-    """Crops as pixels in memory."""
+    """Keeps crops decoded in memory."""
 
     def __init__(self, num_people: int, shape: tuple[int, int, int]) -> None:
         self._images = np.empty((num_people, *shape), dtype=np.uint8)
         self._done = 0
 
     def add(self, jpegs: Sequence[bytes]) -> Iterator[int]:
-        """Take more crops; gives how many are there."""
+        """Append crops; yield the number of crops so far."""
         for done in _decode_into(self._images[self._done : self._done + len(jpegs)], jpegs):
             yield self._done + done
         self._done += len(jpegs)
@@ -126,14 +127,14 @@ class _Decoded:
 
 
 class _Encoded:
-    """Crops as JPEGs in a temporary file, decoded whenever they are needed."""
+    """Keeps crops as JPEGs in a memory-mapped temporary file and decodes them when a batch needs them."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the crops
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- is kept as long as the crops
         self._ends = [0]
 
     def add(self, jpegs: Sequence[bytes]) -> Iterator[int]:
-        """Take more crops; gives how many are there."""
+        """Append crops; yield the number of crops so far."""
         self._file.writelines(jpegs)
         self._ends += (self._ends[-1] + np.cumsum([len(jpeg) for jpeg in jpegs])).tolist()
         yield len(self._ends) - 1
@@ -148,12 +149,12 @@ class _Encoded:
 
 
 def load(folder: Folder, split: str, progress: Advance = silent) -> Crops:
-    """Read the crops of one split; keep them decoded in memory where they fit, else encoded in a temporary file.
+    """Read the crops of one split; keep them decoded in memory if they fit, else encoded in a temporary file.
 
-    Memory grows up to DECODED_LIMIT, and by 0.2 kB for each person.
+    Memory use is DECODED_LIMIT at most, plus 0.2 kB per person.
 
     Raises:
-        InputError: no crops there.
+        InputError: the folder holds no crops of the split, or is incomplete.
     """
     num_people = shards.num_crops(folder, split)
     store: _Decoded | _Encoded | None = None
@@ -167,7 +168,7 @@ def load(folder: Folder, split: str, progress: Advance = silent) -> Crops:
             progress(done, num_people)
         flags.append(schemas.to_numpy(table, "annotated").astype(bool))
         joints.append((schemas.to_numpy(table, "joints_crop") / shape[0]).astype(np.float32))
-    assert store is not None  # read_shards gives at least one
+    assert store is not None  # read_shards yields at least one table
     annotated = np.concatenate(flags)  # (N, J)
     return Crops(
         images=store.images,
@@ -183,15 +184,17 @@ def _shuffled(num_people: int, seed: int, epoch: int) -> Int[np.ndarray, "N"]:
 
 
 def batch_people(num_people: int, batch_size: int, iteration: int, seed: int) -> Int[np.ndarray, "B"]:
-    """Who is in a batch: batches cut one endless row of shuffled epochs, so each has the full size.
+    """Choose the people of a batch: a slice of an endless sequence of epochs, each shuffled anew.
+
+    Every batch is full: one that begins at the end of an epoch ends in the next.
 
     Args:
         num_people: N.
         batch_size: B.
         iteration: number of the batch, from 0.
-        seed: of the shuffling.
+        seed: of the shuffles.
     Returns:
-        (B,) numbers of people.
+        (B,) row numbers.
     """
     positions = np.arange(iteration * batch_size, (iteration + 1) * batch_size)
     epochs, places = np.divmod(positions, num_people)

@@ -1,7 +1,7 @@
-"""People -> Parquet shards of crops, in parallel.
+"""people.parquet + images -> shards: crops all people in parallel and writes data/crops.
 
-Shards hold people in the order of the release, train before val, whatever the number of processes: the same people and
-images give the same bytes.
+cropping.py crops one image, shards.py writes the files. Shards hold people in the order of the release, train before
+val: the same people and images give the same bytes, whatever the number of processes.
 """
 
 import json
@@ -26,12 +26,12 @@ from posernn.runtime.progress import Advance, silent
 
 SHARD_BYTES = 10_000_000
 SHARD_PEOPLE = 1000
-"""A shard ends at whichever comes first: small enough to hold several in memory, large enough for DVC to count few."""
+"""A shard ends at the limit that it reaches first: small enough to hold several in memory, and few files for DVC."""
 IMAGES_PER_TASK = 16
 ROWS_AT_A_TIME = 1000
 
 _METADATA = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
-"""Lets Hugging Face `datasets` take `image` for a picture."""
+"""Tells Hugging Face `datasets` that the column `image` holds pictures."""
 
 
 def write_crops(
@@ -47,24 +47,24 @@ def write_crops(
     executor: Executor | None = None,
     progress: Advance = silent,
 ) -> pa.Table:
-    """Cut the single-person people of train and val out of their images, into shards.
+    """Crop the single-person people of train and val and write the crops as shards.
 
     Args:
         people: `schemas.PEOPLE`.
-        images: folder with the images that people name.
-        folder: gets the shards (`schemas.CROPS`), see `shards.replacing`.
+        images: folder of the images.
+        folder: where to write the shards (`schemas.CROPS`); see `shards.replacing`.
         box, padding, keep_aspect, side, jpeg_quality: as in `cropping.crops_of_image`.
-        executor: where images are decoded and cut; None: here, one after another.
-        progress: told of the people done so far, and of all.
+        executor: decodes and crops the images; None: this process does.
+        progress: called with the number of people done and of all people.
     Returns:
-        those left out (`schemas.REJECTED`).
+        people without a crop (`schemas.REJECTED`).
     Raises:
-        InputError: nobody is left, a process of the executor died, or the disk does not take the shards.
+        InputError: no person has a crop, a worker died, or the shards cannot be written.
     """
     selected = [select(people, split) for split in SPLITS]
-    cut = partial(
+    crop = partial(
         crops_of_images,
-        images=images.resolve(),  # a worker's current folder may be another
+        images=images.resolve(),  # a worker may have another working directory
         box=box,
         padding=padding,
         keep_aspect=keep_aspect,
@@ -77,35 +77,35 @@ def write_crops(
     with shards.replacing(folder) as write_shard:
         for split, table in zip(SPLITS, selected, strict=True):
             names = _rows(table, "image", "image_index", "person_index")
-            crops = parallel.in_order(cut, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
+            crops = parallel.in_order(crop, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
             shard: list[tuple[int, Crop]] = []
             size = number = 0
-            for row, (name, crop) in enumerate(zip(names, crops, strict=True)):
-                if isinstance(crop, str):
-                    rejected.append((*name, crop))
+            for row, (name, found) in enumerate(zip(names, crops, strict=True)):
+                if isinstance(found, str):
+                    rejected.append((*name, found))
                 else:
-                    shard.append((row, crop))
-                    size += len(crop.jpeg)
+                    shard.append((row, found))
+                    size += len(found.jpeg)
                 if shard and (size >= SHARD_BYTES or len(shard) >= SHARD_PEOPLE or row == table.num_rows - 1):
                     write_shard(split, number, _shard_table(table, shard))
                     shard, size, number = [], 0, number + 1
                 done += 1
                 progress(done, total)
         if len(rejected) == total:
-            why = f"none of {total}, the first because {rejected[0][3]}" if rejected else "none in the table of people"
-            raise InputError(f"{images}: expected pictures of single people, got {why}; put the images there")
+            why = f"none for {total} people, the first because {rejected[0][3]}" if rejected else "no people at all"
+            raise InputError(f"{images}: expected images of single people, got {why}; put the images there")
     return schemas.rejected_table(rejected)
 
 
 def select(people: pa.Table, split: str) -> pa.Table:
-    """Who gets a crop: single-person people of that split with at least one joint, in the order of the release."""
+    """Return the people of a split that get a crop: single people with at least one joint, in the release's order."""
     usable = np.asarray(pc.equal(people["split"], split), dtype=bool)
     usable &= schemas.to_numpy(people, "single_person") & schemas.to_numpy(people, "annotated").any(axis=1)
     return people.filter(pa.array(usable)).sort_by([("image_index", "ascending"), ("person_index", "ascending")])
 
 
 def _rows(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
-    """These columns of each person, in Python's types, which are many times larger: a few at a time."""
+    """Yield some columns of each row as Python objects, a few rows at a time to bound the memory."""
     for batch in table.select(names).to_batches(max_chunksize=ROWS_AT_A_TIME):
         yield from zip(*(column.to_pylist() for column in batch), strict=True)
 
@@ -123,14 +123,14 @@ def _annotations(table: pa.Table) -> Iterator[Annotation]:
 
 
 def _images(table: pa.Table) -> Iterator[tuple[str, list[Annotation]]]:
-    """Each image with the people in it; rows of one image follow one another."""
+    """Yield each image with its people; the rows of an image are adjacent."""
     people = zip(_rows(table, "image", "image_index"), _annotations(table), strict=True)
     for (name, _), rows in groupby(people, key=lambda row: row[0]):
         yield name, [annotation for _, annotation in rows]
 
 
 def _shard_table(people: pa.Table, shard: list[tuple[int, Crop]]) -> pa.Table:
-    """Rows of `schemas.CROPS` for some rows of the people."""
+    """Return the rows of `schemas.CROPS` for (row number of a person, crop)."""
     people = people.take([row for row, _ in shard])
     crop_to_image = np.stack([crop.crop_to_image for _, crop in shard])  # (N, 2, 3)
     joints_image = schemas.to_numpy(people, "joints_image")  # (N, 16, 2)

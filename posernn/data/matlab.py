@@ -1,4 +1,4 @@
-"""Matlab's .mat files as scipy reads them: one variable, with progress, and what its cells say as numbers and text."""
+"""Reads a variable of a Matlab .mat file with scipy, and converts its cells to numbers and text."""
 
 import io
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from posernn.runtime.errors import InputError
 from posernn.runtime.progress import Advance, silent
 
 NO_CELL = np.empty((0, 0))
-"""What scipy makes of an empty cell; stands for absent fields too."""
+"""An empty cell as scipy returns it; also stands for absent fields."""
 
 
 def read_variable(path: Path, name: str, progress: Advance = silent) -> Any:
-    """Read one variable of a .mat file; None if the file holds no such variable.
+    """Read one variable of a .mat file; return None if the file has no such variable.
 
     Args:
-        path: a file of Matlab 5 to 7.2.
+        path: file in the format of Matlab 5 to 7.2.
         name: of the variable.
-        progress: told of the kB read so far, and of all.
+        progress: called with the kB read so far and the kB in all.
     Raises:
-        InputError: missing, or not a file that scipy reads.
+        InputError: the file is missing, or scipy cannot read it.
     """
     try:
         with _CountedFile(path, progress) as file:
@@ -33,13 +33,13 @@ def read_variable(path: Path, name: str, progress: Advance = silent) -> Any:
         raise InputError(f"{path}: expected a Matlab file, got nothing; put it there, see data/README.md") from error
     except OSError as error:
         raise InputError(f"{path}: expected a Matlab file, got {error.strerror or error}; fetch it again") from error
-    except Exception as error:  # scipy raises whatever its parser trips over
+    except Exception as error:  # scipy raises exceptions of any type on damaged files
         what = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: expected a file of Matlab 5 to 7.2, got: {what}; fetch it again") from error
 
 
 class _CountedFile(io.FileIO):
-    """A file that tells how much of it was read: scipy itself does not."""
+    """A file that reports the progress of reading, which scipy does not do."""
 
     def __init__(self, path: Path, progress: Advance):
         super().__init__(path)
@@ -53,37 +53,37 @@ class _CountedFile(io.FileIO):
 
 
 def fields_of(struct: object) -> tuple[str, ...]:
-    """Names of a structure's fields; none for anything else."""
+    """Return the names of a structure's fields; none if it is no structure."""
     return (struct.dtype.names or ()) if isinstance(struct, np.ndarray) else ()
 
 
 def entries_of(struct: object) -> list[dict[str, Any]]:
-    """Entries of a structure array, each with its fields by name; none for anything else."""
+    """Return the entries of a structure array as dicts of fields; none if it is no structure."""
     names = fields_of(struct)
-    # numpy's own records look a field up by name ten times slower.
+    # Looking up a field of a numpy record by name is ten times slower.
     return [dict(zip(names, entry, strict=True)) for entry in struct.ravel().tolist()] if names else []  # type: ignore[attr-defined]
 
 
 def first_entry_of(struct: object) -> dict[str, Any]:
-    """Fields of a structure's first entry by name; none where there is no entry, and for anything else."""
+    """Return the first entry of a structure array as a dict; empty if there is no entry or no structure."""
     names = fields_of(struct)
     return dict(zip(names, struct.item(0), strict=True)) if names and struct.size else {}  # type: ignore[attr-defined]
 
 
 def numbers_of(cells: Sequence[Any]) -> Float[np.ndarray, "K"]:
-    """Cells of one number each, of whatever type, as float64.
+    """Convert cells of one number each, of any type, to float64.
 
     Args:
-        cells: K cells. The characters '1' are the number 1.
+        cells: K cells. The text '1' is the number 1.
     Returns:
-        (K,); NaN for empty cells and whatever is not one number.
+        (K,); NaN for empty cells and for cells that are not one number.
     """
     try:
         values = np.array([cell.item() if cell.size == 1 else np.nan for cell in cells], dtype=np.float64)
         if values.ndim == 1:
             return values
     except (AttributeError, TypeError, ValueError, OverflowError):
-        pass  # somewhere there is a cell of another kind: one by one then
+        pass  # at least one cell is of another kind: convert them one by one
     return np.array([_number_of(cell) for cell in cells], dtype=np.float64)
 
 
@@ -97,9 +97,9 @@ def _number_of(cell: object) -> float:
 
 
 def text_of(cell: object) -> str | None:
-    """A cell of printable characters in one line; None for anything else, and where nothing is to be seen."""
+    """Return a cell's text if it is one line of printable characters and not blank, else None."""
     if not isinstance(cell, np.ndarray) or cell.size != 1 or cell.dtype.kind != "U":
         return None
     text = str(cell.item())
-    damaged = "\N{REPLACEMENT CHARACTER}" in text  # what scipy makes of bytes that are no characters
+    damaged = "\N{REPLACEMENT CHARACTER}" in text  # scipy's replacement for undecodable bytes
     return text if text.strip() and text.isprintable() and not damaged else None

@@ -1,58 +1,40 @@
-"""MPII's RELEASE .mat -> tables of people and rejects. The only place that turns 1-based into 0-based pixels.
+"""MPII's RELEASE .mat -> tables of people and rejects. The only module that converts 1-based to 0-based pixels.
 
-Every image and every rectangle of the release comes out once: as a person, or as a reject with its reason.
-- Train half: a rectangle with at least one annotated joint is a person. Centre, scale and head box may be missing; who
-  has no head box trains, but cannot be scored.
-- Test half: a rectangle with a centre and a scale (or joints, which MPII itself withholds) is a person.
-
-The cells of the .mat are collected into flat lists first and turned into numbers all at once: uint8, int16, float64,
-characters and empties become float64 before any arithmetic, which uint8 would wrap.
+Every image and every rectangle of the release yields one row: a person, or a reject with its reason.
+- Train half: a rectangle with at least one annotated joint is a person. Centre, scale and head box may be missing;
+  people without a head box are trained on but not scored.
+- Test half: a rectangle with a centre and a scale (or joints, which MPII withholds) is a person.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from posernn.data import schemas
-from posernn.data.matlab import NO_CELL, entries_of, fields_of, first_entry_of, numbers_of, read_variable, text_of
+from posernn.data.cells import FIRST_PIXEL, Cells, collect, image_name
+from posernn.data.matlab import NO_CELL, fields_of, numbers_of, read_variable, text_of
 from posernn.pose.geometry import head_size
 from posernn.pose.skeleton import NUM_JOINTS
 from posernn.runtime.errors import InputError
 from posernn.runtime.progress import Advance, silent
 
-FIRST_PIXEL = 1.0
-"""MPII counts pixels (and images, rectangles and videos) from 1, as Matlab does; posernn from 0."""
 FARTHEST_PIXEL = 65535.0
-"""The largest side of a JPEG. Annotations further out than that are damage, not joints beyond the border."""
-
-
-class _Cells(NamedTuple):
-    """Raw cells of the release. One entry per rectangle, or per point where it says so."""
-
-    image_index: list[int]
-    person_index: list[int]
-    single_person: list[bool]
-    center: list[Sequence[np.ndarray]]  # x y
-    scale: list[np.ndarray]
-    head_box: list[Sequence[np.ndarray]]  # x1 y1 x2 y2
-    num_points: list[int]
-    points: dict[str, list[np.ndarray]]  # x, y, id, is_visible, of all rectangles one after another
+"""The largest side of a JPEG. Coordinates beyond it are errors, not joints outside of the image."""
 
 
 def read_release(path: Path, progress: Advance = silent) -> np.void:
     """Read the RELEASE structure of an annotation file.
 
     Args:
-        path: `mpii_human_pose_v1_u12_1.mat`, or one laid out like it.
-        progress: told of the kB read so far, and of all.
+        path: `mpii_human_pose_v1_u12_1.mat`, or a file of the same structure.
+        progress: called with the kB read so far and the kB in all.
     Returns:
-        the RELEASE record with annolist, img_train and single_person at least, of the same number of images.
+        the RELEASE record; its annolist, img_train and single_person have the same number of images.
     Raises:
-        InputError: missing, not a .mat file that scipy reads, or without such a structure.
+        InputError: the file is missing, scipy cannot read it, or RELEASE or one of its fields is missing.
     """
     release = read_variable(path, "RELEASE", progress)
     missing = {"annolist", "img_train", "single_person"} - set(fields_of(release))
@@ -80,18 +62,18 @@ def read_release(path: Path, progress: Advance = silent) -> np.void:
 
 
 def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Table, pa.Table]:
-    """Turn the RELEASE record into tables.
+    """Convert the RELEASE record to tables.
 
     Args:
         release: as `read_release` returns it.
-        progress: told of the images done so far, and of all.
+        progress: called with the number of images done and of all images.
     Returns:
-        people (`schemas.PEOPLE`; `split` is train or test, nobody is held out yet) and rejects (`schemas.REJECTED`),
-        both in the order of the release. Joints, centres and head boxes are 0-based.
+        people (`schemas.PEOPLE`; `split` is train or test, without a validation set yet) and rejects
+        (`schemas.REJECTED`), both in the order of the release. Joints, centres and head boxes are 0-based.
     """
     annolist = release["annolist"].ravel()
-    names = [_name(cell) for cell in annolist["image"]]
-    cells, rejected = _collect(release, names, progress)
+    names = [image_name(cell) for cell in annolist["image"]]
+    cells, rejected = collect(release, names, progress)
     image_index = np.asarray(cells.image_index, dtype=np.int32)
     person_index = np.asarray(cells.person_index, dtype=np.int32)
     joints_image, annotated, visible, damaged = _joints(cells)
@@ -105,9 +87,8 @@ def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Tabl
     reasons = dict(damaged)
     placed = np.isfinite(center_image).all(axis=1) & np.isfinite(scale)
     for row in np.flatnonzero(~annotated.any(axis=1) & (from_train | ~placed)).tolist():
-        reasons.setdefault(
-            row, "no joint is annotated" if from_train[row] else "neither joints nor a centre and a scale"
-        )
+        why = "no joint is annotated" if from_train[row] else "neither joints nor a centre and a scale"
+        reasons.setdefault(row, why)
     rejected += [
         (names[image_index[row]] or "", int(image_index[row]), int(person_index[row]), why)
         for row, why in reasons.items()
@@ -142,68 +123,19 @@ def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Tabl
     return pa.table(columns, schema=schemas.PEOPLE), schemas.rejected_table(rejected)
 
 
-def _collect(release: np.void, names: list[str | None], progress: Advance) -> tuple[_Cells, list[schemas.Reject]]:
-    """Walk over the structure once; the only slow loop, so it does nothing but append."""
-    cells = _Cells([], [], [], [], [], [], [], {"x": [], "y": [], "id": [], "is_visible": []})
-    rejected: list[schemas.Reject] = []
-    annorects = release["annolist"].ravel()["annorect"].tolist()
-    alone = release["single_person"].ravel().tolist()
-    for index, (name, annorect) in enumerate(zip(names, annorects, strict=True)):
-        if index % 500 == 0:
-            progress(index, len(annorects))
-        rectangles = entries_of(annorect)
-        if not rectangles:
-            rejected.append((name or "", index, None, "no person is annotated"))
-            continue
-        if name is None:
-            rejected.append(("", index, None, "the image has no name"))
-            continue
-        numbers = _rectangle_numbers(alone[index])
-        rejected += [
-            (name, index, None, f"single_person names rectangle {number}, the image has {len(rectangles)}")
-            for number in numbers
-            if not 1 <= number <= len(rectangles)
-        ]
-        for person, rectangle in enumerate(rectangles):
-            cells.image_index.append(index)
-            cells.person_index.append(person)
-            cells.single_person.append(person + FIRST_PIXEL in numbers)
-            cells.scale.append(rectangle.get("scale", NO_CELL))
-            center = first_entry_of(rectangle.get("objpos"))
-            cells.center.append((center.get("x", NO_CELL), center.get("y", NO_CELL)))
-            cells.head_box.append([rectangle.get(side, NO_CELL) for side in ("x1", "y1", "x2", "y2")])
-            points = _points(rectangle.get("annopoints"))
-            cells.num_points.append(points.size)
-            point_fields = fields_of(points)
-            for field, column in cells.points.items():
-                if field in point_fields:
-                    column += points[field].ravel().tolist()
-                else:
-                    column += [NO_CELL] * points.size
-    progress(len(annorects), len(annorects))
-    return cells, rejected
-
-
-def _points(annopoints: object) -> np.ndarray:
-    """The array of points inside `annopoints`, in whatever field order; empty where there is none."""
-    points = first_entry_of(annopoints).get("point", NO_CELL)
-    return points if {"x", "y", "id"} <= set(fields_of(points)) else NO_CELL
-
-
-def _rectangle_numbers(cell: object) -> list[int]:
-    """1-based rectangle numbers of a single_person cell."""
-    return cell.ravel().tolist() if isinstance(cell, np.ndarray) and cell.dtype.kind in "iu" else []
-
-
 def _joints(
-    cells: _Cells,
+    cells: Cells,
 ) -> tuple[Float[np.ndarray, "P 16 2"], Bool[np.ndarray, "P 16"], Float[np.ndarray, "P 16"], dict[int, str]]:
-    """Joints of all P rectangles, placed by their id: 0-based xy, annotated, visible, and reasons by damaged row."""
+    """Place the points of all P rectangles by their joint id.
+
+    Returns:
+        joints (0-based xy), annotated, visible, and the reason for each rejected row.
+    """
     row = np.repeat(np.arange(len(cells.num_points)), cells.num_points)  # (K,) of all points
     joint = numbers_of(cells.points["id"])
     xy = np.stack([numbers_of(cells.points["x"]), numbers_of(cells.points["y"])], axis=-1) - FIRST_PIXEL  # (K, 2)
     flag = numbers_of(cells.points["is_visible"])
-    given = np.isfinite(xy).all(axis=-1)  # a point without coordinates is a joint that is not annotated
+    given = np.isfinite(xy).all(axis=-1)  # a point without coordinates is not annotated
 
     known = (joint >= 0) & (joint < NUM_JOINTS) & (joint == np.floor(joint))
     far = given & ~_in_range(xy).all(axis=-1)
@@ -216,7 +148,7 @@ def _joints(
         elif twice[point]:
             why = f"joint {joint[point]:g} is given twice"
         else:
-            why = f"joint {joint[point]:g} lies at {xy[point, 0]:g}, {xy[point, 1]:g}, which is in no picture"
+            why = f"joint {joint[point]:g} lies at {xy[point, 0]:g}, {xy[point, 1]:g}, which is outside of any image"
         damaged.setdefault(int(row[point]), why)
 
     usable = known & given & ~far
@@ -228,36 +160,31 @@ def _joints(
     return joints_image, np.isfinite(joints_image).all(axis=-1), visible, damaged
 
 
-def _head_boxes(cells: _Cells) -> Float[np.ndarray, "P 4"]:
-    """Head boxes, 0-based xyxy; NaN where a corner is missing or the box has no extent."""
+def _head_boxes(cells: Cells) -> Float[np.ndarray, "P 4"]:
+    """Return head boxes, 0-based xyxy; NaN where a corner is missing or the box is empty."""
     corners = numbers_of([cell for box in cells.head_box for cell in box]).reshape(-1, 2, 2) - FIRST_PIXEL
-    box = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)  # NaN spreads
+    box = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)  # NaN propagates
     box[~(_in_range(box).all(axis=1) & (box[:, :2] < box[:, 2:]).any(axis=1))] = np.nan
     return box
 
 
 def _in_range(xy: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
-    return np.abs(xy) <= FARTHEST_PIXEL  # NaN is not
-
-
-def _name(image: Any) -> str | None:
-    """`image.name`; None where there is none that a file could have."""
-    return text_of(first_entry_of(image).get("name"))
+    return np.abs(xy) <= FARTHEST_PIXEL  # False for NaN
 
 
 def _image_numbers(annolist: np.ndarray, name: str) -> Float[np.ndarray, "I"]:
-    """A field with one number per image; NaN where it is empty, or for all images when there is no such field."""
+    """Return a field with one number per image; NaN where it is empty, and for all images if it does not exist."""
     return numbers_of(annolist[name].tolist() if name in fields_of(annolist) else [NO_CELL] * annolist.size)
 
 
 def _videos(annolist: np.ndarray) -> Float[np.ndarray, "I"]:
-    """0-based video of each image; NaN where it is not known."""
+    """Return the 0-based video of each image; NaN where it is unknown."""
     video = _image_numbers(annolist, "vididx") - FIRST_PIXEL
     return np.where((video >= 0) & (video < 2**31) & (video == np.floor(video)), video, np.nan)
 
 
 def _activities(release: np.void, name: str, images: Int[np.ndarray, "N"]) -> list[str | None]:
-    """act_name or cat_name of each person's image."""
+    """Return act_name or cat_name of each person's image."""
     act: Any = release["act"] if "act" in (release.dtype.names or ()) else NO_CELL
     if name not in fields_of(act):
         return [None] * len(images)

@@ -1,7 +1,7 @@
-"""One schema per Parquet file. Units and frames are in each field's metadata.
+"""Schemas of the Parquet files, and conversion between their columns and numpy arrays.
 
-What MPII does not say is null in plain columns and NaN inside fixed-size lists: pyarrow writes lists that are null, but
-up to version 25 cannot read them back (apache/arrow#35692).
+Each field's metadata states its unit and frame. Values that MPII does not give are null in plain columns and NaN inside
+fixed-size lists: pyarrow can write null lists but, up to version 25, not read them back (apache/arrow#35692).
 """
 
 from collections.abc import Iterable
@@ -48,7 +48,7 @@ PEOPLE = pa.schema(
         _field("visible", FLAGS, "MPII's flag; null where MPII does not say", nullable=False),
     ]
 )
-"""people.parquet: every annotated person, and the test half's centres and scales."""
+"""people.parquet: one row per annotated person, and the people of the test half with their centres and scales."""
 
 REJECTED = pa.schema(
     [
@@ -58,7 +58,7 @@ REJECTED = pa.schema(
         _field("reason", pa.string(), "why it was left out", nullable=False),
     ]
 )
-"""People and images that were left out, each with its reason."""
+"""rejected.parquet, crops-rejected.parquet: people and images that were left out, each with its reason."""
 
 Reject = tuple[str, int, int | None, str]
 """One row of REJECTED."""
@@ -82,9 +82,9 @@ CROPS = pa.schema(
         _field("joints_image", JOINTS, "image px, 0-based, xy; NaN where not annotated", nullable=False),
         _field("annotated", FLAGS, "whether MPII gives the joint", nullable=False),
         _field("head_size", pa.float32(), "image px; null: the person is not scored"),
-    ][1:]  # `image` holds the picture here; its name is `image.path`
+    ][1:]  # here `image` is the picture, and `image.path` its file name
 )
-"""crops/*.parquet: one row per person. `image` is what Hugging Face `datasets` reads as a picture."""
+"""crops/*.parquet: one row per person. Hugging Face `datasets` reads the column `image` as pictures."""
 
 PREDICTIONS = pa.schema(
     [
@@ -93,11 +93,11 @@ PREDICTIONS = pa.schema(
         _field("joints_crop", JOINTS, "predicted joints, crop px, 0-based, xy", nullable=False),
     ]
 )
-"""predictions.parquet: rows in the order of the crops they were predicted from."""
+"""predictions.parquet: one row per crop, in the order of the crops."""
 
 
 def rejected_table(rejected: Iterable[Reject]) -> pa.Table:
-    """Rejects as a table (`REJECTED`), in the order of images and people."""
+    """Return rejects as a table (`REJECTED`), ordered by image and person."""
     rows = sorted(rejected, key=lambda row: (row[1], -1 if row[2] is None else row[2], row[3]))
     columns = [pa.array([row[place] for row in rows], field.type) for place, field in enumerate(REJECTED)]
     return pa.table(columns, schema=REJECTED)
@@ -110,10 +110,10 @@ def predictions_table(
     joints_image: Float[np.ndarray, "N 16 2"],
     joints_crop: Float[np.ndarray, "N 16 2"],
 ) -> pa.Table:
-    """Predictions as a table (`PREDICTIONS`).
+    """Return predictions as a table (`PREDICTIONS`).
 
     Args:
-        images, image_index, person_index: N of each, as lists or Arrow columns; indices count from 0.
+        images, image_index, person_index: N values each, as lists or Arrow columns; indices count from 0.
         joints_image: image px, xy.
         joints_crop: crop px, xy.
     """
@@ -122,16 +122,15 @@ def predictions_table(
 
 
 def to_numpy(table: pa.Table, name: str) -> np.ndarray:
-    """One column as a plain array: fixed-size lists become axes, `JOINTS` (N, 16, 2), `XY` (N, 2).
+    """Convert one column to an array; fixed-size lists become axes: `JOINTS` (N, 16, 2), `XY` (N, 2).
 
     Args:
-        table: with that column.
-        name: of a column of numbers, flags or strings, alone or in fixed-size lists.
+        table: has the column.
+        name: of a column of numbers, flags or strings, or of fixed-size lists of them.
     Returns:
-        (N, ...) in the column's own type; NaN where a float or the list around it is null;
-        strings as objects.
+        (N, ...) in the column's own type; NaN where a float or the list around it is null; strings as objects.
     Raises:
-        ValueError: nulls among integers or flags, which have no NaN: ask pyarrow which they are instead.
+        ValueError: integers or flags are null, for which numpy has no value; use pyarrow's `is_null` for such columns.
     """
     column = table.column(name).combine_chunks()
     shape = [len(column)]
@@ -139,7 +138,7 @@ def to_numpy(table: pa.Table, name: str) -> np.ndarray:
     while pa.types.is_fixed_size_list(column.type):
         missing |= column.is_null().to_numpy(zero_copy_only=False).reshape(shape)
         size = column.type.list_size
-        # `values` are those below null lists too, so that every row keeps its place.
+        # `values` includes those below null lists, so that rows stay aligned.
         column = column.values.slice(column.offset * size, len(column) * size)
         shape.append(size)
         missing = np.repeat(missing[..., None], size, axis=-1)
@@ -155,15 +154,15 @@ def to_numpy(table: pa.Table, name: str) -> np.ndarray:
 
 
 def from_numpy(array: np.ndarray, type_: pa.DataType, null: np.ndarray | None = None) -> pa.Array:
-    """The way back from `to_numpy`: the array's later axes become fixed-size lists.
+    """Convert an array to a column, the inverse of `to_numpy`: axes after the first become fixed-size lists.
 
     Args:
-        array: (N, ...), as many axes as `type_` has lists, and one.
+        array: (N, ...), with one axis more than `type_` has nested lists.
         type_: of the column: `JOINTS` for (N, 16, 2), `pa.float32()` for (N,).
-        null: which entries are null; (N,) for whole rows, (N, 16) for entries of each row's list, and so on.
-            NaN stays NaN.
+        null: mask of null entries; (N,) for whole rows, (N, 16) for entries of each row's list, and so on. NaN stays
+            NaN.
     Raises:
-        ValueError: the array's shape is not the type's.
+        ValueError: the array's shape does not fit the type.
     """
     sizes = []
     types = [type_]

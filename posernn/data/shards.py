@@ -1,7 +1,7 @@
-"""Where crops lie: one folder of Parquet shards, `SPLIT-NUMBER.parquet`, rows as in `schemas.CROPS`.
+"""Reads and writes the folder of crops: Parquet shards `SPLIT-NUMBER.parquet` with the rows of `schemas.CROPS`.
 
-The folder is one of this machine, or an address that pyarrow or fsspec understands, such as s3://bucket/crops. There,
-where a folder cannot be renamed, a file `_SUCCESS` is written last and says that all shards are.
+The folder is a local path, or a URI that pyarrow or fsspec knows, such as s3://bucket/crops. A file `_SUCCESS` is
+written last: it lists the shards with their SHA-256, as sha256sum does. A folder without it is incomplete.
 """
 
 import hashlib
@@ -9,152 +9,156 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
 
 from posernn.data import schemas
 from posernn.runtime import files
 from posernn.runtime.errors import InputError
 
 Folder = Path | str
-"""A str is an address where it has a ://, else a path."""
+"""A local path, or a URI (a str with ://)."""
 
 SPLITS = ("train", "val")
 COMPLETE = "_SUCCESS"
 
+WriteShard = Callable[[str, int, pa.Table], None]
+"""(split, number of the shard, rows)"""
+
 
 @contextmanager
-def replacing(folder: Folder) -> Iterator[Callable[[str, int, pa.Table], None]]:
-    """Give what writes a shard: split, number, rows. What the folder held before is replaced once all are written.
+def replacing(folder: Folder) -> Iterator[WriteShard]:
+    """Give a function that writes one shard; the new shards replace those that the folder held.
 
-    At an address it is removed first.
+    A local folder is replaced as a whole on success and stays as it was on an error. At a URI, where folders cannot be
+    renamed, the old shards are deleted first and other files stay.
 
     Raises:
-        InputError: the disk, or who is at the address, does not take the shards.
+        InputError: the disk or the storage service refuses to write.
     """
-    if not _is_address(folder):
-        with files.replacing_folder(Path(folder)) as unfinished:
-            yield lambda split, number, rows: files.write_table(unfinished / _name(split, number), rows)
-        return
+    checksums: dict[str, str] = {}
     try:
-        filesystem, path = _find(folder)
-        for name in [COMPLETE, *_names(folder)]:  # in this order: a part of a folder must not look whole
-            if filesystem.get_file_info(f"{path}/{name}").is_file:
-                filesystem.delete_file(f"{path}/{name}")
-        filesystem.create_dir(path, recursive=True)
-        yield lambda split, number, rows: files.write_parquet(rows, f"{path}/{_name(split, number)}", filesystem)
-        with filesystem.open_output_stream(f"{path}/{COMPLETE}"):
-            pass
+        with _emptied(folder) as (filesystem, path):
+
+            def write_file(name: str, data: bytes | pa.Buffer) -> None:
+                with filesystem.open_output_stream(f"{path}/{name}") as stream:
+                    stream.write(data)
+
+            def write_shard(split: str, number: int, rows: pa.Table) -> None:
+                name = f"{split}-{number:05d}.parquet"
+                buffer = pa.BufferOutputStream()
+                pq.write_table(rows, buffer, compression="zstd")
+                write_file(name, buffer.getvalue())
+                checksums[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+
+            yield write_shard
+            write_file(COMPLETE, "".join(f"{checksums[name]}  {name}\n" for name in sorted(checksums)).encode())
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{folder}: cannot be written: {error}") from error
+        raise InputError(f"{folder}: expected to write crops there, got: {error}; check the place and retry") from error
+
+
+@contextmanager
+def _emptied(folder: Folder) -> Iterator[tuple[FileSystem, str]]:
+    """Give a filesystem and a folder in it without shards."""
+    filesystem, path = _find(folder)
+    if isinstance(filesystem, LocalFileSystem):
+        with files.replacing_folder(Path(path)) as unfinished:
+            yield filesystem, str(unfinished)
+        return
+    found = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
+    shards = [file.path for file in found if file.base_name.startswith(SPLITS) and file.extension == "parquet"]
+    marker = [file.path for file in found if file.base_name == COMPLETE]
+    for name in marker + shards:  # the marker first: the rest is incomplete from then on
+        filesystem.delete_file(name)
+    filesystem.create_dir(path, recursive=True)
+    yield filesystem, path
 
 
 def read_shards(folder: Folder, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The crops of one split, shard by shard, in the order of the release.
+    """Read the crops of one split, shard by shard, in the order of the release.
 
     Args:
         folder: as `replacing` leaves it.
         split: train or val.
         columns: of `schemas.CROPS`; None: all.
     Raises:
-        InputError: there are none, or a shard is not as it should be.
+        InputError: the folder has no crops of the split or is incomplete, or a shard cannot be read.
     """
-    for name in _names_of(folder, split):
-        path, filesystem = _file(folder, name)
+    for filesystem, path in _shards(folder, split):
         yield files.read_table(path, schemas.CROPS, columns, filesystem)
 
 
 def read_crops(folder: Folder, split: str, columns: list[str] | None = None) -> pa.Table:
-    """All crops of one split: `read_shards` in one table."""
+    """Read all crops of one split into one table; see `read_shards`."""
     return pa.concat_tables(read_shards(folder, split, columns))
 
 
 def num_crops(folder: Folder, split: str) -> int:
-    """How many people of a split have a crop, without reading them.
+    """Count the crops of a split from the shards' metadata.
 
     Raises:
         InputError: as `read_shards`.
     """
     try:
-        found = [_file(folder, name) for name in _names_of(folder, split)]
-        return sum(pq.read_metadata(path, filesystem=filesystem).num_rows for path, filesystem in found)
+        return sum(
+            pq.read_metadata(path, filesystem=filesystem).num_rows for filesystem, path in _shards(folder, split)
+        )
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{folder}: expected Parquet files, got {error}") from error
+        raise InputError(f"{folder}: expected Parquet files, got: {error}; run the crops stage again") from error
 
 
 def digest(folder: Folder) -> str:
-    """A name for what the shards hold: it changes when they do. At an address, when they were written counts."""
-    found = hashlib.sha256()
-    for name in _names(folder):
-        found.update(name.encode())
-        if _is_address(folder):
-            filesystem, path = _find(folder)
-            about = filesystem.get_file_info(f"{path}/{name}")
-            found.update(f"{about.size} {about.mtime_ns}".encode())
-        else:
-            with (Path(folder) / name).open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()
+    """Return a hash of all shards' contents, from the checksums that were written with them.
+
+    Raises:
+        InputError: the folder is incomplete.
+    """
+    return hashlib.sha256(_checksums(folder)).hexdigest()
 
 
-def _name(split: str, number: int) -> str:
-    """By name, shards come in the order of their numbers."""
-    return f"{split}-{number:05d}.parquet"
-
-
-def _names_of(folder: Folder, split: str) -> list[str]:
-    names = [name for name in _names(folder) if name.startswith(f"{split}-")]
-    if not names:
-        raise InputError(f"{folder}: expected crops of the {split} people, got none; run the crops stage")
-    if _is_address(folder):
-        filesystem, path = _find(folder)
-        if not filesystem.get_file_info(f"{path}/{COMPLETE}").is_file:
-            raise InputError(f"{folder}: expected all crops, got a part of them; run the crops stage again")
-    return names
-
-
-def _names(folder: Folder) -> list[str]:
-    """All shards; none where there is no folder."""
-    if not _is_address(folder):
-        return sorted(path.name for split in SPLITS for path in Path(folder).glob(f"{split}-*.parquet"))
-    from pyarrow.fs import FileSelector
-
-    try:
-        filesystem, path = _find(folder)
-        names = [about.base_name for about in filesystem.get_file_info(FileSelector(path, allow_not_found=True))]
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{folder}: cannot be read: {error}") from error
-    return sorted(name for name in names if name.startswith(SPLITS) and name.endswith(".parquet"))
-
-
-def _file(folder: Folder, name: str) -> tuple[Any, Any]:
-    """Path of a shard, and the filesystem it is in; None: this machine's."""
-    if not _is_address(folder):
-        return Path(folder) / name, None
+def _shards(folder: Folder, split: str) -> list[tuple[FileSystem, str]]:
+    """List a split's shards in the order of their numbers: the filesystem and the path of each."""
     filesystem, path = _find(folder)
-    return f"{path}/{name}", filesystem
+    names = [line.split()[1] for line in _checksums(folder).decode().splitlines()]
+    found = [(filesystem, f"{path}/{name}") for name in names if name.startswith(f"{split}-")]
+    if not found:
+        raise InputError(f"{folder}: expected crops of the {split} split, got none; run the crops stage")
+    return found
 
 
-def _is_address(folder: Folder) -> bool:
-    return isinstance(folder, str) and "://" in folder
+def _checksums(folder: Folder) -> bytes:
+    filesystem, path = _find(folder)
+    try:
+        with filesystem.open_input_stream(f"{path}/{COMPLETE}") as stream:
+            return stream.read()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: expected crops and {COMPLETE}, got none or an incomplete folder; run the crops stage"
+        ) from error
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{folder}: expected crops, got: {error}; run the crops stage") from error
+
+
+def _find(folder: Folder) -> tuple[FileSystem, str]:
+    """Return the filesystem of a folder and its path there.
+
+    Raises:
+        InputError: a URI that neither pyarrow nor fsspec knows.
+    """
+    return _connect(str(folder)) if "://" in str(folder) else (LocalFileSystem(), str(folder))
 
 
 @lru_cache(maxsize=8)
-def _find(address: Folder) -> tuple[Any, str]:
-    """The filesystem of an address, and the path in it: pyarrow's own, else one of fsspec's.
-
-    Raises:
-        InputError: neither knows such addresses.
-    """
-    from pyarrow.fs import FileSystem
-
+def _connect(uri: str) -> tuple[FileSystem, str]:
     try:
-        filesystem, path = FileSystem.from_uri(address)
+        filesystem, path = FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, ValueError):
         try:
-            filesystem, path = FileSystem.from_uri(f"fsspec+{address}")
+            filesystem, path = FileSystem.from_uri(f"fsspec+{uri}")
         except (pa.ArrowException, ValueError, ImportError) as error:
-            raise InputError(f"{address}: expected an address that pyarrow or fsspec knows, got: {error}") from error
+            raise InputError(
+                f"{uri}: expected a URI that pyarrow or fsspec knows, got: {error}; install its fsspec package"
+            ) from error
     return filesystem, path.rstrip("/")

@@ -1,4 +1,4 @@
-"""Who validates: the people of a list, or a seeded share of the videos and images."""
+"""Splits off the validation set: the people of a list, or a seeded share of the videos and images."""
 
 import csv
 import hashlib
@@ -14,7 +14,7 @@ from posernn.runtime.errors import InputError
 
 
 class Listed(NamedTuple):
-    """One person of a validation list."""
+    """One line of a validation list."""
 
     line: int
     image: str
@@ -22,19 +22,19 @@ class Listed(NamedTuple):
 
 
 def hold_out_share(people: pa.Table, share: float, seed: int) -> pa.Table:
-    """Move whole videos (images, where the video is not known) from train to val.
+    """Move a share of the people from train to val, by whole videos (by images where the video is unknown).
 
-    The choice hangs on names and numbers alone: it does not depend on the order of the rows, and a few people more or
-    fewer change it little.
+    The choice depends on a hash of the seed and the video's number or the image's name, not on the order of the rows; a
+    few people more or fewer change it little.
 
     Args:
         people: `schemas.PEOPLE`.
-        share: of the single-person people of the train half; met as nearly as whole videos allow, from below.
-        seed: which ones.
+        share: of the single-person people of the train half; an upper bound, met as closely as whole videos allow.
+        seed: of the choice.
     Returns:
-        people with the new `split`; everybody in a picture is on the same side.
+        people with the new `split`; all people of an image are in the same split.
     Raises:
-        InputError: so few videos or images that train or val would be empty.
+        InputError: there are too few videos or images: train or val would be empty.
     """
     in_train = np.array(people["split"].to_pylist()) == "train"
     usable = in_train & schemas.to_numpy(people, "single_person")
@@ -56,7 +56,7 @@ def hold_out_share(people: pa.Table, share: float, seed: int) -> pa.Table:
         if sizes[group] <= room:
             held.add(group)
             room -= sizes[group]
-    if not held:  # the share is less than the smallest group
+    if not held:  # the share is smaller than the smallest group
         held.add(min(sizes, key=lambda group: (sizes[group], group)))
     return _with_val(people, in_train & np.array([group in held for group in groups]))
 
@@ -64,16 +64,16 @@ def hold_out_share(people: pa.Table, share: float, seed: int) -> pa.Table:
 def hold_out_listed(people: pa.Table, path: Path) -> tuple[pa.Table, pa.Table]:
     """Move the people of a list from train to val.
 
-    Nobody in a listed picture may train. Who stands apart there without being on the list is left out; the others
-    there, whom neither training nor evaluation uses, are counted to val.
+    No person of a listed image stays in train. Single people of a listed image who are not on the list are dropped;
+    the other people of listed images, whom neither training nor evaluation uses, go to val.
 
     Args:
         people: `schemas.PEOPLE`.
         path: CSV with the columns image, annolist_index and annorect_index, both counted from 0.
     Returns:
-        people with the new `split`, and those left out (`schemas.REJECTED`).
+        people with the new `split`, and the dropped people (`schemas.REJECTED`).
     Raises:
-        InputError: missing, not such a list, or one that does not agree with the release.
+        InputError: the list is missing, malformed, or does not match the release.
     """
     listed = read_list(path)
     keys = list(zip(people["image_index"].to_pylist(), people["person_index"].to_pylist(), strict=True))
@@ -86,28 +86,28 @@ def hold_out_listed(people: pa.Table, path: Path) -> tuple[pa.Table, pa.Table]:
         row = row_of.get(key)
         if row is None or split[row] != "train":
             raise InputError(
-                f"{where}: expected somebody of the train half, got image {key[0]}, rectangle {key[1]} ({image}), "
-                "where the release has no annotated person; take the list of this release"
+                f"{where}: expected an annotated person of the train half, got image {key[0]}, rectangle {key[1]} "
+                f"({image}), which is none; use the list of this release"
             )
         if image_of[key[0]] != image:
             raise InputError(
                 f"{where}: expected {image_of[key[0]]}, image {key[0]} of the release, got {image}; "
-                "take the list of this release"
+                "use the list of this release"
             )
         if not single_person[row]:
             raise InputError(
-                f"{where}: expected somebody who stands apart, got rectangle {key[1]} of {image}, whom the release "
-                "does not list in single_person; take the list of this release"
+                f"{where}: expected a single person, got rectangle {key[1]} of {image}, which is not in the release's "
+                "single_person; use the list of this release"
             )
     chosen = {entry.key for entry in listed}
     if len(chosen) < len(listed):
-        raise InputError(f"{path}: expected everybody once, got {len(listed) - len(chosen)} twice; remove them")
+        raise InputError(f"{path}: expected unique people, got {len(listed) - len(chosen)} duplicates; remove them")
     listed_images = {entry.image for entry in listed}
     beside = np.array([image in listed_images for image in people["image"].to_pylist()])
     on_list = np.array([key in chosen for key in keys])
     unlisted = beside & ~on_list & single_person & (np.array(split) == "train")
     left_out = schemas.rejected_table(
-        (image_of[keys[row][0]], *keys[row], "not on the validation list, but in one of its pictures")
+        (image_of[keys[row][0]], *keys[row], "not on the validation list, but in one of its images")
         for row in np.flatnonzero(unlisted).tolist()
     )
     people = _with_val(people, beside & (np.array(split) == "train"))
@@ -121,10 +121,10 @@ def _with_val(people: pa.Table, val: Bool[np.ndarray, "N"]) -> pa.Table:
 
 
 def read_list(path: Path) -> list[Listed]:
-    """Read a validation list, in its order.
+    """Read a validation list in the order of its lines.
 
     Raises:
-        InputError: missing, empty, or not such a list.
+        InputError: the list is missing, empty or malformed.
     """
     columns = ("image", "annolist_index", "annorect_index")
     try:
@@ -143,7 +143,7 @@ def read_list(path: Path) -> list[Listed]:
                 except (TypeError, ValueError) as error:
                     raise InputError(
                         f"{path}: line {reader.line_num}: expected whole numbers in annolist_index and annorect_index, "
-                        f"got {row['annolist_index']!r} and {row['annorect_index']!r}; mend the line"
+                        f"got {row['annolist_index']!r} and {row['annorect_index']!r}; correct the line"
                     ) from error
                 listed.append(Listed(reader.line_num, row["image"], key))
     except OSError as error:

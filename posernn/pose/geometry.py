@@ -1,9 +1,9 @@
-"""Frames and their transforms: pure functions.
+"""Computes boxes, head sizes and the transforms between image and crop. All functions are pure.
 
 Convention:
-    - `_image`: px of the original picture; `_crop`: px of the crop; `_unit`: crop px divided by the crop's side.
-    - 0-based, pixel centres at integers: the picture spans [-0.5, width - 0.5].
-    - xy order; boxes are xyxy, their sides where the box ends (not the centres of its last pixels).
+    - `_image`: px of the original image; `_crop`: px of the crop; `_unit`: crop px divided by the crop's side.
+    - 0-based, pixel centres at integers: the image spans [-0.5, width - 0.5].
+    - xy order; boxes are xyxy and end at their edges (not at the centres of their last pixels).
     - An affine is (2, 3): `[x, y] = affine @ [u, v, 1]`.
 """
 
@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 PERSON_CENTER_SHIFT = 15.0
-"""MPII's centre sits on the chest: crops are centred this many scales further down. Source: evalMPII, HRNet."""
+"""MPII's centre is on the chest: person boxes are centred this many px below it, at scale 1. Source: HRNet."""
 PERSON_BOX_SIDE = 1.25 * 200.0
-"""Side of the `person` box in scales: a person's height (200 px at scale 1) and a quarter."""
+"""Side of a person box, px at scale 1: 1.25 times a person's height of 200 px."""
 HEAD_SHARE = 0.6
 """Head size as a share of the head box's diagonal. Source: evalMPII util_get_head_size.m (SC_BIAS)."""
 
 
 def head_size(head_box_image: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch"]:
-    """The unit of PCKh: 0.6 x the diagonal of the head box.
+    """Return the head size, the unit of PCKh: 0.6 x the diagonal of the head box.
 
     Args:
         head_box_image: (..., 4) xyxy, image px.
@@ -38,15 +38,15 @@ def joints_box(
     padding: float,
     size: tuple[int, int],
 ) -> Float[np.ndarray, "4"]:
-    """The paper's box: around the annotated joints, `padding` image px more on each side, clipped at the image.
+    """Return the paper's box: the bounding box of the annotated joints, padded on each side and clipped to the image.
 
     Args:
         joints_image: image px, (16, 2) xy.
         annotated: (16,), at least one True.
-        padding: image px.
+        padding: image px on each side.
         size: width and height of the image, px.
     Returns:
-        (4,) xyxy, image px. May be empty or reversed when every joint lies far outside of the image.
+        (4,) xyxy, image px. Empty or reversed if all joints lie far outside of the image.
     Raises:
         ValueError: no joint is annotated.
     Source: Chen & Low, section 3.
@@ -60,7 +60,7 @@ def joints_box(
 
 
 def person_box(center_image: Float[np.ndarray, "2"], scale: float) -> Float[np.ndarray, "4"]:
-    """The box that published figures use: a square of 1.25 person heights around MPII's centre; not clipped.
+    """Return the box that published results use: a square of 1.25 person heights at MPII's centre, not clipped.
 
     Args:
         center_image: image px, (2,) xy.
@@ -75,7 +75,7 @@ def person_box(center_image: Float[np.ndarray, "2"], scale: float) -> Float[np.n
 
 
 def square_box(box_image: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
-    """The smallest square around a box, with the same centre; keeps the picture's aspect in a square crop.
+    """Return the smallest square that contains a box, with the same centre: a square crop of it keeps the aspect.
 
     Args:
         box_image: (4,) xyxy, image px.
@@ -88,9 +88,9 @@ def square_box(box_image: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
 
 
 def crop_to_image(box_image: Float[np.ndarray, "4"], side: int) -> Float[np.ndarray, "2 3"]:
-    """The affine from a crop of `side` x `side` px to the image it was cut from.
+    """Return the affine from a crop of `side` x `side` px to the image.
 
-    The box's edges fall on the crop's edges, which lie half a pixel outside of the first and last pixel centres.
+    The edges of the box fall on those of the crop, half a pixel outside of the centres of its first and last pixels.
 
     Args:
         box_image: (4,) xyxy, image px.
@@ -108,23 +108,23 @@ def crop_to_image(box_image: Float[np.ndarray, "4"], side: int) -> Float[np.ndar
 
 
 def invert(affine: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
-    """The affine that goes back.
+    """Return the inverse affine.
 
     Raises:
-        ValueError: the affine flattens the plane.
+        ValueError: the affine is singular.
     """
     linear, shift = affine[..., :2], affine[..., 2:]
     try:
         back = np.linalg.inv(linear)
     except np.linalg.LinAlgError as error:
-        raise ValueError(f"invert: expected an affine that keeps areas apart from 0, got {affine.tolist()}") from error
+        raise ValueError(f"invert: expected an invertible affine, got {affine.tolist()}") from error
     return np.concatenate([back, -back @ shift], axis=-1)
 
 
 def transform(
     points: Float[np.ndarray, "*batch K 2"], affine: Float[np.ndarray, "*batch 2 3"]
 ) -> Float[np.ndarray, "*batch K 2"]:
-    """Move points by an affine; NaN stays NaN.
+    """Apply an affine to points; NaN stays NaN.
 
     Args:
         points: (..., K, 2) xy in the affine's source frame.

@@ -1,10 +1,10 @@
-"""The 16 joints of MPII: their order, sides, limbs and groups. Right and left are the person's."""
+"""Defines MPII's 16 joints: order, sides, limbs, groups and decode orders. Right and left are the person's."""
 
 from enum import IntEnum
 
 
 class Joint(IntEnum):
-    """MPII's joint ids; every array of joints in this project has them in this order."""
+    """MPII's joint ids; all arrays of joints are in this order."""
 
     RIGHT_ANKLE = 0
     RIGHT_KNEE = 1
@@ -25,7 +25,7 @@ class Joint(IntEnum):
 
     @property
     def label(self) -> str:
-        """The name as written in tables: "right ankle"."""
+        """Return the name for tables, such as "right ankle"."""
         return self.name.lower().replace("_", " ")
 
 
@@ -69,7 +69,7 @@ def _flip_order() -> tuple[int, ...]:
 
 
 FLIP_ORDER: tuple[int, ...] = _flip_order()
-"""joints[FLIP_ORDER] renames right and left after a picture was mirrored."""
+"""joints[FLIP_ORDER] swaps right and left joints, as a mirrored image needs."""
 
 PCKH_GROUPS: dict[str, tuple[Joint, ...]] = {
     "Head": (J.UPPER_NECK, J.HEAD_TOP),
@@ -80,7 +80,7 @@ PCKH_GROUPS: dict[str, tuple[Joint, ...]] = {
     "Knee": (J.RIGHT_KNEE, J.LEFT_KNEE),
     "Ankle": (J.RIGHT_ANKLE, J.LEFT_ANKLE),
 }
-"""The groups of MPII's own evaluation. Pelvis and thorax are not scored."""
+"""The joint groups of MPII's evaluation. Pelvis and thorax are not scored."""
 
 SCORED_JOINTS: tuple[Joint, ...] = tuple(sorted(joint for group in PCKH_GROUPS.values() for joint in group))
 
@@ -106,4 +106,4 @@ DECODE_ORDERS: dict[str, tuple[Joint, ...]] = {
         *(J.HEAD_TOP, J.UPPER_NECK),
     ),
 }
-"""Orders in which the recurrent models predict the joints. easy_first: head and trunk, then outwards."""
+"""Orders in which recurrent models can predict the joints. easy_first: head and trunk first, then outwards."""

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from posernn.data import schemas
-from posernn.data.cropping import UnusableError, read_image, render
+from posernn.data.cropping import render
+from posernn.data.images import UnusableError, read_image
 from posernn.data.shards import read_crops
 from posernn.evaluation import scores
 from posernn.pose import geometry

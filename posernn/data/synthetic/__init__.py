@@ -1,7 +1,7 @@
-"""Rendered people in MPII's own file format: a release to try everything on without downloading anything.
+"""Renders people in MPII's file format: a release for trying the whole pipeline without a download.
 
-poses -> body (joints in space) -> figure (surfaces) -> rendering (pixels); scenes puts one picture together and
-annotation says what it shows; planning decides what a release holds and release writes it down as MPII does.
+poses -> body (joints in space) -> figure (surfaces: cones) -> rendering (pixels). scenes composes one picture,
+annotation derives its ground truth, planning decides what a release contains, and release writes MPII's file.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ IMAGES_PER_TASK = 4
 def synthesize(
     root: Path, *, num_people: int, seed: int, executor: Executor | None = None, progress: Advance = silent
 ) -> tuple[int, int]:
-    """Render a release into `root`: `images/*.jpg` and the annotation file, both as MPII's are laid out.
+    """Render a release into `root`: `images/*.jpg` and the annotation file, laid out like MPII's.
 
     The same number of people and seed give the same bytes, whatever the number of processes.
 
     Args:
-        root: folder to write into; what it held of an earlier release is replaced.
-        num_people: annotated people of the train half. Images without joints come on top.
-        seed: of everything random.
-        executor: where images are rendered; they write into `root`. None: here, one after another.
-        progress: called with the number of images done.
+        root: folder to write into; an earlier release there is replaced.
+        num_people: annotated people of the train half. Images without joints are added to theirs.
+        seed: of all random choices.
+        executor: its workers render the images and write them into `root`; None: this process does.
+        progress: called with the number of images done and of all images.
     Returns:
         The numbers of images and of annotated people.
     Raises:
-        InputError: the disk does not take the files, a process of the executor died, or wrote elsewhere.
+        InputError: the files cannot be written, a worker died, or a worker wrote to another machine's folder.
     """
     planned, num_videos = plan_release(num_people, seed)
     images: list[ReleaseImage] = []
     with replacing_folder(root / IMAGE_FOLDER) as folder:
-        draw = partial(_draw_images, folder=folder.resolve(), seed=seed)  # a worker's current folder may be another
+        draw = partial(_draw_images, folder=folder.resolve(), seed=seed)  # a worker may have another working directory
         for image in in_order(draw, planned, per_task=IMAGES_PER_TASK, executor=executor):
             images.append(image)
             progress(len(images), len(planned))
         drawn = sum(1 for _ in folder.iterdir())
         if drawn != len(planned):
             raise InputError(
-                f"{folder}: expected {len(planned)} pictures, got {drawn}; all workers have to share this folder"
+                f"{folder}: expected {len(planned)} images, got {drawn}; let all workers share this folder"
             )
     with replacing(root / ANNOTATION_FILE) as file:
         file.write_bytes(mat_bytes(images, num_videos, seed))
@@ -62,11 +62,11 @@ def synthesize(
 
 
 def _draw_images(planned: list[PlannedImage], folder: Path, seed: int) -> list[ReleaseImage]:
-    return [_draw_image(one, folder, seed) for one in planned]
+    return [draw_image(one, folder, seed) for one in planned]
 
 
-def _draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
-    """Render one image into `folder` and return what is known about its people."""
+def draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
+    """Render one image into `folder` and return its ground truth."""
     rendered = render_image(planned.scene, seed)
     rng = np.random.default_rng([seed, 5, planned.scene.index])
     rendered.picture.save(folder / planned.name, quality=int(rng.integers(72, 96)))
@@ -81,7 +81,7 @@ def _draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
 
 
 def _is_separate(person: RenderedPerson, people: list[RenderedPerson]) -> bool:
-    """Whether a person shares little of the picture with any other: MPII's `single_person`."""
+    """Return whether a person's box overlaps little with those of the others: MPII's `single_person`."""
     low, high = person.joints_image.min(axis=0), person.joints_image.max(axis=0)
     for other in people:
         if other is person:

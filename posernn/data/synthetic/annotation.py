@@ -1,4 +1,4 @@
-"""What an annotator of MPII would write down for a rendered person. All px are 0-based here."""
+"""Derives the ground truth of a rendered person as MPII's annotators would give it. All px are 0-based here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from posernn.pose.skeleton import NUM_JOINTS, Joint
 
 HEAD_SHARE = 0.8  # |upper neck - head top| over the diagonal of the head rectangle, as in MPII
 
-# How deep under its own skin and clothes a joint lies at most, in body heights. A surface of the same person that is
-# farther in front than that is another part of the body, and hides the joint.
+# Largest depth of a joint below the person's own skin and clothes, in body heights. A surface of the same person that
+# is farther in front of the joint belongs to another body part and occludes it.
 _JOINT_DEPTH = dict.fromkeys(Joint, 0.06) | {
     Joint.PELVIS: 0.13,
     Joint.THORAX: 0.10,
@@ -30,7 +30,7 @@ _JOINT_DEPTH = dict.fromkeys(Joint, 0.06) | {
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedPerson:
-    """One person of one picture. Frame: image px, 0-based, pixel centres at integers."""
+    """Ground truth of one person in one picture, in image px: 0-based, pixel centres at integers."""
 
     joints_image: Float[np.ndarray, "J 2"]
     annotated: Bool[np.ndarray, "J"]
@@ -38,16 +38,16 @@ class RenderedPerson:
     head_box_image: Float[np.ndarray, "4"]  # xyxy
     center_image: Float[np.ndarray, "2"]
     scale: float  # standing height, px, over 200
-    owner: int  # marks its pixels in Canvas.owner
+    owner: int  # the person's value in Canvas.owner
 
 
 def annotate(
     canvas: Canvas, camera: Camera, posed: PosedBody, body: Body, owner: int, rng: np.random.Generator
 ) -> RenderedPerson:
-    """Joints, visibility, head rectangle, centre and scale of a drawn person.
+    """Return joints, visibility, head rectangle, centre and scale of a drawn person.
 
-    Joints are rounded to whole pixels for most people, as in MPII. Those outside the picture are not annotated, but
-    for a few that are just beyond its border.
+    Joints of most people are rounded to whole pixels, as in MPII. Joints outside the picture are not annotated, except
+    for some just beyond its border.
     """
     seen = camera.to_camera(posed.joints)
     joints = camera.project(posed.joints)
@@ -78,7 +78,7 @@ def annotate(
 
 
 def head_box(upper_neck: Float[np.ndarray, "2"], head_top: Float[np.ndarray, "2"]) -> Float[np.ndarray, "4"]:
-    """The head rectangle (xyxy) that belongs to two joints: around them, 3:4 when the head is upright."""
+    """Return the head rectangle (xyxy) of two joints: centred between them, 3:4 for an upright head."""
     axis = head_top - upper_neck
     length = float(np.hypot(*axis))
     across, along = np.abs(axis) / length if length else (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What lies behind the people: ground, walls, sky and clutter, painted flat."""
+"""Paints backgrounds: ground, walls, sky and clutter, without depth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACE_SHARES = np.array([0.22, 0.17, 0.25, 0.13, 0.08, 0.15])
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Float[np.ndarray, "H W"]:
-    """Soft noise in about [-1, 1]; `cells` across the longer side."""
+    """Return smooth noise in about [-1, 1], with `cells` cells along the longer side."""
     width, height = size
     rows, columns = (max(2, round(cells * side / max(size))) for side in (height, width))
     coarse = Image.fromarray(rng.uniform(-1, 1, (rows, columns)).astype(np.float32))
@@ -26,7 +26,7 @@ def noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Float[
 
 
 def _colour(rng: np.random.Generator, hue: float, spread: float, saturation: float, value: float) -> np.ndarray:
-    """A colour around this hue (0 red, 1/3 green, 2/3 blue)."""
+    """Draw a colour near a hue (0 red, 1/3 green, 2/3 blue)."""
     rgb = colorsys.hsv_to_rgb(
         (hue + rng.normal(0, spread)) % 1,
         np.clip(saturation * rng.uniform(0.5, 1.3), 0, 1),
@@ -41,17 +41,17 @@ def _byte(colour: np.ndarray) -> tuple[int, int, int]:
 
 
 def _thing_colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour of a built thing: duller than clothes, for the most part."""
+    """Draw a colour for a built object: usually less saturated than clothes."""
     colour = cloth_colour(rng)
     return colour + float(rng.uniform(0, 0.9)) * (colour.mean() - colour)
 
 
 def background(rng: np.random.Generator, camera: Camera) -> Image.Image:
-    """A picture of a random place as this camera sees it."""
+    """Paint a random place as the camera sees it."""
     place = str(rng.choice(PLACES, p=PLACE_SHARES))
-    whole, camera = (camera.width, camera.height), camera.shrunk(2)  # cheaper, and a little out of focus
+    whole, camera = (camera.width, camera.height), camera.shrunk(2)  # faster, and slightly out of focus
     size = camera.width, camera.height
-    # Up to where the ground reaches: the horizon, or nearer where there is a wall.
+    # Distance at which the ground ends: at the horizon, or at a wall.
     reach = rng.uniform(4, 14) if place in ("court", "room") else rng.uniform(25, 200)
     distance = float(np.clip(reach, 1.5 * abs(camera.position[1]), None))
     foot = camera.project(camera.position[None] * (1, 0, 1) + np.array([[0.0, 0.0, -distance]]))[0, 1]
@@ -99,10 +99,10 @@ def _paint_behind(brush: ImageDraw.ImageDraw, rng: np.random.Generator, place: s
             outline = np.stack([np.cos(angles), np.sin(angles)], axis=1)
             corners = centre + reach * rng.uniform(0.5, 1, (len(angles), 1)) * outline
             brush.polygon([tuple(corner) for corner in corners.tolist()], fill=_byte(colour))
-    for _ in range(rng.integers(0, 5)):  # poles, cables, edges: long thin things, as limbs are
+    for _ in range(rng.integers(0, 5)):  # poles, cables, edges: long and thin, like limbs
         start, end = rng.uniform(-0.1, 1.1, (2, 2)) * (width, height)
         brush.line([tuple(start), tuple(end)], fill=_byte(_thing_colour(rng)), width=int(rng.integers(1, 5)))
-    for _ in range(rng.integers(0, 5)):  # blobs of the colours of clothes and skin
+    for _ in range(rng.integers(0, 5)):  # blobs in the colours of clothes and skin
         x, y, reach = rng.uniform(0, width), rng.uniform(0, height), height * rng.uniform(0.02, 0.12)
         brush.ellipse(
             (x - reach, y - reach * rng.uniform(0.5, 2), x + reach, y + reach), fill=_byte(_thing_colour(rng))
@@ -129,7 +129,7 @@ def _building(brush: ImageDraw.ImageDraw, rng: np.random.Generator, foot: int, w
 
 
 def _fitting(brush: ImageDraw.ImageDraw, rng: np.random.Generator, foot: int, width: int, height: int) -> None:
-    """A picture, door, window, shelf, cupboard or curtain on the wall, or furniture before it."""
+    """Paint a picture, door, window, shelf, cupboard or curtain on the wall, or furniture in front of it."""
     wide, tall = rng.uniform(0.05, 0.3) * width, rng.uniform(0.06, 0.6) * height
     left, colour = rng.uniform(-0.1, 1) * width, _thing_colour(rng)
     top = foot - tall if rng.random() < 0.5 else rng.uniform(0, 0.8) * max(foot, 1)
@@ -149,7 +149,7 @@ def _fitting(brush: ImageDraw.ImageDraw, rng: np.random.Generator, foot: int, wi
 
 
 def _paint_ground(pixels: Picture, rng: np.random.Generator, place: str, camera: Camera, edge: int) -> None:
-    """Fill the rows below `edge` with a floor in perspective: planks, tiles, court lines, grass or tar."""
+    """Fill the rows below `edge` with ground in perspective: planks, tiles, court lines, grass or tar."""
     y, x = np.mgrid[edge : camera.height, 0 : camera.width].astype(np.float32)
     x = (x - (camera.width - 1) / 2) / camera.focal
     y = (y - (camera.height - 1) / 2) / camera.focal
@@ -165,7 +165,7 @@ def _paint_ground(pixels: Picture, rng: np.random.Generator, place: str, camera:
     colour = _colour(rng, hue, 0.04, saturation, 0.55)
     fine = rng.uniform(-1, 1, (64, 64)).astype(np.float32)
     grain = fine[(east * 12).astype(np.int32) % 64, (north * 12).astype(np.int32) % 64]
-    # Far away a pixel covers many grains: let them fade instead of sparkle.
+    # Distant pixels cover many grains: fade the texture to avoid aliasing.
     shade = 1 + rng.uniform(0.02, 0.22) * grain / (1 + 0.15 * depth)
     if rng.random() < 0.55:
         step = rng.uniform(0.15, 1.5)

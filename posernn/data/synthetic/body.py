@@ -1,7 +1,7 @@
-"""Bodies and forward kinematics: angles of a pose -> joints and bones in space.
+"""Draws bodies and computes forward kinematics: joint angles of a pose -> joints and bones in space.
 
 Convention: metres; body and world axes are x to the left of a person who faces the camera (picture's right), y up,
-z towards the camera. A bone's rotation has as columns its left, its up and its front.
+z towards the camera. The columns of a bone's rotation are its left, up and front.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Rotation = Float[np.ndarray, "3 3"]
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """Proportions of one person. Lengths are shares of `height`, close to MPII's medians of people seen full on."""
+    """Proportions of one person. Lengths are shares of `height`, close to the medians of MPII's frontal people."""
 
     height: float  # m
-    girth: float  # thickness of everything, 1: average
+    girth: float  # factor of all radii, 1: average
     female: bool
     shoulder: float  # thorax to shoulder
     hip: float  # pelvis to hip
@@ -38,7 +38,7 @@ class Body:
 
 
 def draw_body(rng: np.random.Generator) -> Body:
-    """A random adult, now and then a child (bigger head, shorter limbs)."""
+    """Draw a random adult, sometimes a child (larger head, shorter limbs)."""
     female, child = bool(rng.random() < 0.45), bool(rng.random() < 0.08)
     vary = lambda mean: float(mean * np.clip(rng.normal(1, 0.05), 0.87, 1.13))  # noqa: E731
     return Body(
@@ -60,25 +60,25 @@ def draw_body(rng: np.random.Generator) -> Body:
 
 @dataclass(frozen=True)
 class Bone:
-    """A rigid piece: `origin` is the joint it hangs on, `rotation` its axes."""
+    """A rigid body part: `origin` is its parent joint, `rotation` its axes."""
 
     origin: Vector
     rotation: Rotation
 
     def at(self, left: float, up: float, front: float) -> Vector:
-        """The point that lies this far (m) from the origin along the bone's axes."""
+        """Return the point at these offsets (m) from the origin along the bone's axes."""
         return self.origin + self.rotation @ np.array([left, up, front])
 
 
 @dataclass(frozen=True)
 class PosedBody:
-    """Joints (16, 3) in skeleton order and the bones by name, world axes."""
+    """Joints (16, 3) in skeleton order and bones by name, in world axes."""
 
     joints: Float[np.ndarray, "J 3"]
     bones: dict[str, Bone]
 
     def moved(self, rotation: Rotation, translation: Vector) -> PosedBody:
-        """This body turned, then shifted."""
+        """Return this body rotated, then translated."""
         bones = {
             name: Bone(rotation @ bone.origin + translation, rotation @ bone.rotation)
             for name, bone in self.bones.items()
@@ -87,7 +87,7 @@ class PosedBody:
 
 
 def turn(axis: str, degrees: float) -> Rotation:
-    """Right-handed rotation around the x, y or z axis."""
+    """Return the right-handed rotation about the x, y or z axis."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     if axis == "x":
         return np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
@@ -105,14 +105,14 @@ def _ball_joint(angles: dict[str, float], name: str, mirror: int) -> Rotation:
 
 
 def pose_body(body: Body, pose: Pose) -> PosedBody:
-    """Forward kinematics, the pelvis at the origin.
+    """Compute joints and bones of a pose, with the pelvis at the origin.
 
-    Every limb hangs along its bone's -y. The thorax is the middle of the shoulders and the pelvis the middle of the
-    hips, as in MPII, where both hold to half a pixel.
+    Limbs extend along their bone's -y. The thorax is the midpoint of the shoulders and the pelvis that of the hips; in
+    MPII both are true to half a pixel.
     """
     angles, size = pose.angles, body.height
     pelvis = turn("y", pose.facing) @ turn("x", pose.lean) @ turn("z", pose.tilt)
-    # The spine bends in two places, so that a bent back is round; the lower one also leads the waist.
+    # The spine bends in two places, so that a bent back is round; the lower bend orients the waist.
     half = turn("y", angles["spine_twist"] / 2) @ turn("x", angles["spine_flexion"] / 2)
     half = half @ turn("z", -angles["spine_lateral"] / 2)
     waist, chest = pelvis @ half, pelvis @ half @ half
@@ -127,7 +127,7 @@ def pose_body(body: Body, pose: Pose) -> PosedBody:
         own = {name.removeprefix(f"{side}_"): value for name, value in angles.items() if name.startswith(side)}
         prefix = side.upper()
         upper_arm = chest @ _ball_joint(own, "shoulder", mirror)
-        # The shoulder blade lifts the joint when the arm goes up.
+        # The shoulder blade lifts the shoulder joint of a raised arm.
         lift = 0.035 * max(0.0, float((chest.T @ -upper_arm[:, 1])[1]))
         shoulder = bones["chest"].at(mirror * (1 - lift) * body.shoulder * size, (0.4 * body.torso + lift) * size, 0)
         bones[f"{side}_upper_arm"] = Bone(shoulder, upper_arm)
@@ -135,7 +135,7 @@ def pose_body(body: Body, pose: Pose) -> PosedBody:
         elbow = bones[f"{side}_upper_arm"].at(0, -body.upper_arm * size, 0)
         bones[f"{side}_forearm"] = Bone(elbow, forearm)
         wrist = bones[f"{side}_forearm"].at(0, -body.forearm * size, 0)
-        # Half of the turn of the hand comes from the forearm: palms face inward when the arms hang.
+        # Palms of hanging arms face inward.
         bones[f"{side}_hand"] = Bone(wrist, forearm @ turn("y", -70.0 * mirror) @ turn("x", -own["wrist_flexion"]))
 
         thigh = pelvis @ _ball_joint(own, "hip", mirror)
@@ -159,7 +159,7 @@ def pose_body(body: Body, pose: Pose) -> PosedBody:
     thorax = (joints[Joint.RIGHT_SHOULDER] + joints[Joint.LEFT_SHOULDER]) / 2
     bend = turn("y", angles["neck_twist"] / 2) @ turn("x", angles["neck_flexion"] / 2)
     bend = bend @ turn("z", -angles["neck_lateral"] / 2)
-    # At rest the neck leans forward and the head makes up for it.
+    # At rest the neck leans forward and the head compensates.
     bones["neck"] = Bone(thorax, chest @ turn("x", 15.0) @ bend)
     upper_neck = bones["neck"].at(0, body.neck * size, 0)
     bones["head"] = Bone(upper_neck, chest @ bend @ bend)
@@ -171,5 +171,5 @@ def pose_body(body: Body, pose: Pose) -> PosedBody:
 
 
 def standing_height(body: Body) -> float:
-    """From sole to head top when the body stands straight, m; MPII's `scale` is this, in px, over 200."""
+    """Return the height from soles to head top, m. MPII's `scale` is this height in px, divided by 200."""
     return body.height * (body.ankle + body.shank + body.thigh + body.torso + body.neck + body.head)

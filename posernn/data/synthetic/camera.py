@@ -1,4 +1,4 @@
-"""A pinhole camera that looks along the world's -z, turned a little."""
+"""A pinhole camera that looks roughly along the world's -z."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from posernn.data.synthetic.body import turn
 
 @dataclass(frozen=True)
 class Camera:
-    """World axes (body.py) to camera axes and pixels (rendering.py)."""
+    """Transforms world axes (body.py) to camera axes and pixels (rendering.py)."""
 
     rotation: Float[np.ndarray, "3 3"]
     position: Float[np.ndarray, "3"]
@@ -21,21 +21,21 @@ class Camera:
     height: int  # px
 
     def to_camera(self, points: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 3"]:
-        """World points in camera axes; z is the depth."""
+        """Transform world points to camera axes; z is the depth."""
         return (points - self.position) @ self.rotation.T
 
     def project(self, points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:
-        """World points in image px; only for points in front of the camera."""
+        """Project world points, which must be in front of the camera, to image px."""
         seen = self.to_camera(points)
         return seen[:, :2] / seen[:, 2:] * self.focal + np.array([self.width - 1, self.height - 1]) / 2
 
     def shrunk(self, factor: int) -> Camera:
-        """The same camera with pixels this many times as large."""
+        """Return the camera of the same view with `factor` times fewer pixels along each side."""
         size = max(self.width // factor, 1), max(self.height // factor, 1)
         return Camera(self.rotation, self.position, self.focal / factor, *size)
 
     def ground_at(self, column: float, depth: float) -> Float[np.ndarray, "3"]:
-        """The point of the ground (y = 0) in this column of the picture and at this depth, m."""
+        """Return the point of the ground (y = 0) at a column of the picture and a depth, m."""
         x = (column - (self.width - 1) / 2) / self.focal * depth
         up = self.rotation[:, 1]  # the world's up in camera axes
         y = -(self.position[1] + up[0] * x + up[2] * depth) / up[1]
@@ -52,10 +52,10 @@ def aim(
     focal: float,
     size: tuple[int, int],
 ) -> Camera:
-    """A camera that sees `point` at `pixel` and `depth` (m).
+    """Return a camera that sees `point` at `pixel` and `depth` (m).
 
     Args:
-        above: height of the camera over the point, m; it decides how far the camera looks down.
+        above: height of the camera above the point, m; determines how far the camera looks down.
         roll: degrees.
         size: width and height of the picture, px.
     """

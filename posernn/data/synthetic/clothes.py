@@ -1,4 +1,4 @@
-"""Skin, hair and clothes: colours and patterns, and what one person wears."""
+"""Draws skin, hair and clothes: colours, patterns and whole outfits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from posernn.data.synthetic.rendering import Paint, Points
+from posernn.data.synthetic.cones import Paint, Points
 
 Colour = Float[np.ndarray, "3"]
 
@@ -44,7 +44,7 @@ _NOISE_SIZE = 64  # a power of two
 
 
 def _smooth_noise() -> Float[np.ndarray, "S S"]:
-    """A tile of soft noise in [-1, 1], the same in every process."""
+    """Return a tile of smooth noise in [-1, 1], the same in every process."""
     noise = np.random.default_rng(0).normal(size=(_NOISE_SIZE, _NOISE_SIZE))
     for axis in (0, 1):
         noise = np.mean([np.roll(noise, shift, axis) for shift in (-2, -1, 0, 1, 2)], axis=0)
@@ -55,13 +55,13 @@ _NOISE = _smooth_noise()
 
 
 def _noise_at(row: Float[np.ndarray, "P"], column: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
-    """The noise at these places, in its cells; it repeats."""
+    """Look the noise up at these cells; the tile repeats."""
     last = np.int32(_NOISE_SIZE - 1)
     return _NOISE[row.astype(np.int32) & last, column.astype(np.int32) & last]
 
 
 def cloth_colour(rng: np.random.Generator) -> Colour:
-    """A colour as clothes have it: often black, white, grey or blue, else anything."""
+    """Draw a colour for clothes: often black, white, grey or blue."""
     kind = rng.random()
     if kind < 0.36:
         return np.clip(rng.choice([0.08, 0.14, 0.3, 0.55, 0.85, 0.93]) + rng.normal(0, 0.03, 3), 0.03, 1)
@@ -71,16 +71,16 @@ def cloth_colour(rng: np.random.Generator) -> Colour:
 
 @dataclass(frozen=True, kw_only=True)
 class Fabric:
-    """A cloth: a pattern of two colours with soft folds."""
+    """A cloth: a pattern of two colours with smooth folds."""
 
     colour: Colour
     second: Colour
     pattern: str
     period: float  # m
-    folds: float  # depth of the folds, share of the brightness
+    folds: float  # contrast of the folds, share of the brightness
 
     def __call__(self, points: Points) -> Points:
-        """Colours at points on a cone (see rendering.Paint)."""
+        """Return colours at points on a cone (see cones.Paint)."""
         left, along, front = points
         noise = _noise_at(left * 150 + front * 90, along * 110)
         colour = self.colour.astype(points.dtype)[:, None]
@@ -101,13 +101,13 @@ class Fabric:
             return np.hypot(along / self.period % 1 - 0.5, left / self.period % 1 - 0.5) < 0.3
         if self.pattern == "blotches":
             return noise > 0.15
-        # "print": something on the chest; a little ragged, as letters are
+        # "print": a ragged patch on the chest
         inside = (np.abs(left) < 1.2 * self.period) & (np.abs(along - 0.12) < self.period)
         return inside & (front > 0) & (noise > -0.2)
 
 
 def draw_fabric(rng: np.random.Generator) -> Fabric:
-    """A random cloth."""
+    """Draw a random cloth."""
     return Fabric(
         colour=cloth_colour(rng),
         second=cloth_colour(rng),
@@ -119,7 +119,7 @@ def draw_fabric(rng: np.random.Generator) -> Fabric:
 
 @dataclass(frozen=True, kw_only=True)
 class Outfit:
-    """What one person looks like, apart from the body's proportions."""
+    """Appearance of one person, except for the body's proportions."""
 
     skin: Colour
     hair: Colour
@@ -141,7 +141,7 @@ class Outfit:
 
 
 def draw_outfit(rng: np.random.Generator, female: bool) -> Outfit:
-    """Random skin, hair and clothes."""
+    """Draw random skin, hair and clothes."""
     tone = rng.beta(1, 1.5) * (len(SKIN) - 1.001)
     skin = SKIN[int(tone)] * (1 - tone % 1) + SKIN[int(tone) + 1] * (tone % 1)
     styles = ("bald", "short", "long", "ponytail", "bun", "cap", "helmet")
@@ -172,7 +172,7 @@ def draw_outfit(rng: np.random.Generator, female: bool) -> Outfit:
 
 
 def flat(colour: Colour) -> Paint:
-    """One colour all over, a little uneven."""
+    """Return a paint of one slightly uneven colour."""
 
     def paint(points: Points, share: np.ndarray) -> Points:
         noise = _noise_at(points[0] * 200, points[1] * 200)
@@ -182,12 +182,12 @@ def flat(colour: Colour) -> Paint:
 
 
 def cloth(fabric: Fabric) -> Paint:
-    """Cloth all over."""
+    """Return a paint of one cloth."""
     return lambda points, share: fabric(points)
 
 
 def until(cut: float, first: Paint, rest: Paint) -> Paint:
-    """`first` up to this share of the cone's length, `rest` from there on."""
+    """Return a paint that is `first` up to this share of the cone's length and `rest` beyond it."""
     if cut >= 1:
         return first
 

@@ -1,4 +1,4 @@
-"""Heads: a face in front, hair or a hat behind."""
+"""Heads: a face in front, and hair or a hat."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from posernn.data.synthetic.body import Body, Bone
 from posernn.data.synthetic.clothes import Colour, Outfit, flat
+from posernn.data.synthetic.cones import Paint, Points, RoundCone
 from posernn.data.synthetic.limbs import Offset, attach
-from posernn.data.synthetic.rendering import Paint, Points, RoundCone
 
 
 def head_cones(body: Body, bones: dict[str, Bone], outfit: Outfit, owner: int) -> list[RoundCone]:
-    """Neck, head with a face, ears, hair. Numbers are shares of the length from upper neck to head top."""
+    """Return neck, head, ears and hair. Numbers are shares of the length from upper neck to head top."""
     size, head, neck = body.head * body.height, bones["head"], bones["neck"]
     skin, hair, hat = flat(outfit.skin), flat(outfit.hair), flat(outfit.hat)
 
@@ -57,7 +57,13 @@ def head_cones(body: Body, bones: dict[str, Bone], outfit: Outfit, owner: int) -
 
 
 def face(skin: Colour, hair: Colour, beard: bool, size: float) -> Paint:
-    """Eyes, brows, lips and beard on a head whose axis starts in the jaw; `size`: upper neck to head top, m."""
+    """Return a paint with eyes, brows, lips and beard for a head whose axis starts in the jaw.
+
+    Args:
+        skin, hair: colours.
+        beard: whether to paint one.
+        size: upper neck to head top, m.
+    """
 
     def paint(points: Points, share: np.ndarray) -> Points:
         left, up, front = points / size

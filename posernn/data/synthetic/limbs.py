@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posernn.data.synthetic.body import Body, Bone
 from posernn.data.synthetic.clothes import Outfit, cloth, flat, until
-from posernn.data.synthetic.rendering import Paint, RoundCone
+from posernn.data.synthetic.cones import Paint, RoundCone
 
 Offset = tuple[float, float, float]
 
@@ -19,7 +19,7 @@ def attach(
     stretch: tuple[float, float] = (1.0, 1.0),
     open_end: bool = False,
 ) -> RoundCone:
-    """A cone fixed to a bone; offsets and radii in m, along the bone's left, up and front."""
+    """Return a cone fixed to a bone; offsets (along the bone's left, up and front) and radii in m."""
     return RoundCone(
         start=bone.at(*start),
         end=bone.at(*end),
@@ -34,7 +34,7 @@ def attach(
 
 
 def arm_cones(body: Body, bones: dict[str, Bone], outfit: Outfit, owner: int, side: str) -> list[RoundCone]:
-    """Upper arm, forearm, hand with a thumb, and the sleeve."""
+    """Return upper arm, forearm, hand with thumb, and sleeve."""
     size, thick, mirror = body.height, body.height * body.girth, -1 if side == "right" else 1
     upper, forearm, hand = (bones[f"{side}_{name}"] for name in ("upper_arm", "forearm", "hand"))
     skin = flat(outfit.skin)
@@ -85,7 +85,7 @@ def arm_cones(body: Body, bones: dict[str, Bone], outfit: Outfit, owner: int, si
 
 
 def leg_cones(body: Body, bones: dict[str, Bone], outfit: Outfit, owner: int, side: str) -> list[RoundCone]:
-    """Thigh, shank, foot, and what is worn on them."""
+    """Return thigh, shank and foot with trousers, socks and shoes."""
     size, thick = body.height, body.height * body.girth
     thigh, shank, foot = (bones[f"{side}_{name}"] for name in ("thigh", "shank", "foot"))
     skin, trousers = flat(outfit.skin), cloth(outfit.bottom)
@@ -93,7 +93,7 @@ def leg_cones(body: Body, bones: dict[str, Bone], outfit: Outfit, owner: int, si
     loose = outfit.loose if covered > 1 else 0.0
     sock = flat(outfit.sole) if outfit.sock else skin
     lower = until(covered - 1, trousers, until(1 - outfit.sock, skin, sock))
-    # What a coat or a skirt hangs over shows its colour: the leg may come through, its own cloth must not.
+    # Legs may poke through a coat or skirt that hangs over them: paint the covered part in its colour.
     over = outfit.top if outfit.coat and outfit.top and not outfit.crop_top else None
     upper = until(covered, trousers, skin)
     if outfit.skirt:

@@ -1,7 +1,7 @@
-"""Which images a release has and which of MPII's habits each of them shows, decided before anything is drawn.
+"""Plans the images of a release and the quirks of MPII's file format that each shows, before rendering.
 
-Shares follow the real file. Every habit comes at least once as soon as there are enough people, so that a small release
-exercises the same code as a large one; `deal` sees to that.
+Shares follow the real file. `deal` gives every quirk at least once if there are enough people, so that a small release
+exercises the same code as a large one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _FRAMES_SHARES = {1: 0.4, 2: 0.2, 3: 0.2, 4: 0.2}
 
 @dataclass(frozen=True)
 class ImageHabits:
-    """How the annotation of one image is written down.
+    """Quirks of one image's annotation in the file.
 
     Attributes:
         kind: people (with joints), nobody (`annorect` is empty), fieldless (a struct without fields), places (scale
             and objpos only).
-        extra_fields: fields of a rectangle beyond the usual ones.
+        extra_fields: a rectangle's fields in addition to the usual ones.
         id_first: points are (id, x, y, is_visible) instead of (x, y, id, is_visible).
         visibility: how is_visible is stored: numbers, characters, or absent.
-        usual_order: whether joints come in the order that most people have.
-        missing: what the first person lacks: nothing, head rectangle, or place (scale and objpos).
+        usual_order: whether joints are in the file's most frequent order.
+        missing: missing fields of the first person: nothing, head rectangle, or place (scale and objpos).
     """
 
     kind: str
@@ -44,7 +44,7 @@ class ImageHabits:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedImage:
-    """One element of `annolist`, before it is drawn."""
+    """One element of `annolist`, not rendered yet."""
 
     name: str
     train: bool
@@ -56,7 +56,7 @@ class PlannedImage:
 
 
 def deal(rng: np.random.Generator, shares: dict[Any, float], count: int) -> list[Any]:
-    """`count` options in random order, each as often as its share says but at least once if there is room."""
+    """Return `count` options in random order, drawn by their shares, each at least once if `count` allows it."""
     options = list(shares)
     wanted = np.array([shares[option] for option in options])
     drawn = [options[i] for i in rng.choice(len(options), max(count - len(options), 0), p=wanted / wanted.sum())]
@@ -65,7 +65,7 @@ def deal(rng: np.random.Generator, shares: dict[Any, float], count: int) -> list
 
 
 def plan_release(num_people: int, seed: int) -> tuple[list[PlannedImage], int]:
-    """Plan all images with `num_people` annotated people, and a few more without joints.
+    """Plan the images of `num_people` annotated people, and further images without joints.
 
     Returns:
         The images in the order of `annolist`, and the number of videos.
@@ -74,7 +74,7 @@ def plan_release(num_people: int, seed: int) -> tuple[list[PlannedImage], int]:
     shots = _plan_shots(rng, num_people)
     num_shots, num_frames = len(shots), sum(len(frames) for _, frames in shots)
     habits = _deal_habits(rng, num_frames)
-    # Somebody whom nobody annotated is in some pictures; the same one in all frames of a video.
+    # Some pictures show an additional person without annotation, the same in all frames of a video.
     extras = deal(rng, {0: 0.88, 1: 0.12}, num_shots)
     num_unlabelled = {
         "nobody": max(1, num_people // 120),
@@ -118,7 +118,7 @@ def plan_release(num_people: int, seed: int) -> tuple[list[PlannedImage], int]:
 
 
 def _plan_shots(rng: np.random.Generator, num_people: int) -> list[tuple[str, list[int]]]:
-    """Shots as lists of people per frame, with `num_people` in total."""
+    """Return shots as (kind, number of people in each frame), with `num_people` in total."""
     shots: list[tuple[str, list[int]]] = []
     left = num_people
     while left > 0:

@@ -1,8 +1,8 @@
-"""Poses as joint angles: what a body can do (LIMITS) and what people in pictures do (ACTIVITIES).
+"""Draws poses as joint angles, within anatomical limits (LIMITS) and typical of an activity (ACTIVITIES).
 
-Convention: angles in degrees, all 0 when a person stands straight with hanging arms. Angles of the two sides mean
-the same thing: flexion moves a limb forward (the knee: backward), abduction moves it away from the body, rotation
-turns it inward. Keys are `left_` or `right_` + a limb angle, or the name of a trunk angle.
+Convention: angles in degrees, all 0 for a person who stands straight with hanging arms. Signs are the same on both
+sides: flexion moves a limb forward (the knee: backward), abduction moves it away from the body, rotation turns it
+inward. Keys are `left_` or `right_` + a limb angle, or the name of a trunk angle.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ LIMB_LIMITS = {
     "ankle_flexion": (-45.0, 25.0),
 }
 LIMITS = TRUNK_LIMITS | {f"{side}_{name}": limit for side in SIDES for name, limit in LIMB_LIMITS.items()}
-"""Lowest and highest value of every angle, degrees; roughly the active range of motion of an adult."""
+"""Lowest and highest value of each angle, degrees; roughly an adult's active range of motion."""
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """Ranges from which a pose is drawn.
+    """Ranges of the angles of an activity's poses.
 
     Attributes:
-        share: how often it happens, relative to the others.
+        share: frequency relative to the other activities.
         lean: turn of the whole body around its left-right axis, degrees; 90: face down, -90: on the back.
         tilt: turn around its front-back axis, degrees; positive: to the person's right.
         lift: height of the lowest point above the ground, m.
-        seat: whether something to sit on belongs under the hips.
+        seat: whether to put a seat under the hips.
         names: `cat_name` and `act_name` of the release.
-        both: ranges of limb angles of both sides, drawn for each side on its own.
-        lead: ranges for one side (a coin decides which); they win over `both`.
-        trail: ranges for the other side.
+        both: ranges of limb angles of both sides, drawn independently for each side.
+        lead: ranges for one side, chosen at random; they override `both`.
+        trail: ranges for the other side; they override `both`.
         trunk: ranges of trunk angles.
     """
 
@@ -178,7 +178,7 @@ _TRUNK_REST = {
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Angles of a body (keys of LIMITS), its attitude in space (see Activity), and which way it faces.
+    """Joint angles (keys of LIMITS), lean, tilt and lift (see Activity), and the direction that the person faces.
 
     `facing` is in degrees: 0 to the camera, 90 to the picture's right, 180 away from the camera.
     """
@@ -192,7 +192,7 @@ class Pose:
 
 
 def draw_facing(rng: np.random.Generator) -> float:
-    """A direction to face, degrees; to the camera more often than not, as in MPII (64% of its people)."""
+    """Draw the direction that a person faces, degrees; mostly to the camera, as 64% of MPII's people do."""
     kind = rng.random()
     if kind < 0.5:
         return float(rng.normal(0, 32))
@@ -200,7 +200,7 @@ def draw_facing(rng: np.random.Generator) -> float:
 
 
 def draw_pose(rng: np.random.Generator, activity: str | None = None) -> Pose:
-    """A random pose of `activity` (None: any of them, by their shares), within LIMITS."""
+    """Draw a pose of `activity` (None: drawn by shares), within LIMITS."""
     if activity is None:
         shares = np.array([one.share for one in ACTIVITIES.values()])
         activity = str(rng.choice(list(ACTIVITIES), p=shares / shares.sum()))
@@ -212,7 +212,7 @@ def draw_pose(rng: np.random.Generator, activity: str | None = None) -> Pose:
     angles = {}
     for key, limits in LIMITS.items():
         low, high = by_key.get(key, (-3.0, 3.0))
-        # A little beyond the usual range now and then: pictures hold unusual poses too.
+        # The noise exceeds the usual range sometimes: photos show unusual poses too.
         angles[key] = float(np.clip(rng.uniform(low, high) + rng.normal(0, 4), *limits))
     tilt = rng.uniform(*ranges.tilt) * (1 if rng.random() < 0.5 else -1)
     return Pose(activity=activity, angles=angles, lean=float(rng.uniform(*ranges.lean)), tilt=float(tilt),
@@ -220,6 +220,6 @@ def draw_pose(rng: np.random.Generator, activity: str | None = None) -> Pose:
 
 
 def perturb_pose(pose: Pose, spread: float, rng: np.random.Generator) -> Pose:
-    """The same person a moment later: every angle moves by about `spread` degrees, within LIMITS."""
+    """Return a similar pose, as a moment later: every angle changes by about `spread` degrees, within LIMITS."""
     angles = {key: float(np.clip(value + rng.normal(0, spread), *LIMITS[key])) for key, value in pose.angles.items()}
     return replace(pose, angles=angles, facing=pose.facing + float(rng.normal(0, spread)))

@@ -1,4 +1,4 @@
-"""Things around people: what they sit on, what they hold, what stands in front of them."""
+"""Draws objects near people: seats, held objects, and objects on the ground."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy as np
 from posernn.data.synthetic.body import Body, PosedBody
 from posernn.data.synthetic.camera import Camera
 from posernn.data.synthetic.clothes import cloth, cloth_colour, draw_fabric, flat
+from posernn.data.synthetic.cones import RoundCone
 from posernn.data.synthetic.poses import SIDES
-from posernn.data.synthetic.rendering import RoundCone
 from posernn.pose.skeleton import Joint
 
 _UP = np.array([0.0, 1.0, 0.0])
 
 
 def seat(body: Body, posed: PosedBody, rng: np.random.Generator) -> list[RoundCone]:
-    """A stool, a bench or a saddle under the hips; world axes."""
+    """Draw a drum, a stool or a chair under the hips; world axes."""
     pelvis = posed.joints[Joint.PELVIS]
     top = pelvis - _UP * 0.095 * body.height
     heading = posed.bones["pelvis"].rotation[:, 2] * (1, 0, 1)
@@ -73,7 +73,7 @@ def seat(body: Body, posed: PosedBody, rng: np.random.Generator) -> list[RoundCo
 
 
 def held_things(body: Body, posed: PosedBody, rng: np.random.Generator) -> list[RoundCone]:
-    """Now and then something in a hand: a ball, a stick or racket, a bag; world axes."""
+    """Draw a ball, a stick, a racket or a bag in one hand of some people; world axes."""
     if rng.random() > 0.3:
         return []
     hand = posed.bones[f"{SIDES[rng.integers(2)]}_hand"]
@@ -118,7 +118,7 @@ def held_things(body: Body, posed: PosedBody, rng: np.random.Generator) -> list[
 
 
 def loose_things(camera: Camera, depth: float, rng: np.random.Generator) -> list[RoundCone]:
-    """Posts, rails, balls and cushions on the ground, some of them in front of a person at `depth` (m); world axes."""
+    """Draw posts, blocks, rails and balls on the ground, some in front of a person at `depth` (m); world axes."""
     things = []
     for _ in range(rng.poisson(1.2)):
         near = rng.random() < 0.3

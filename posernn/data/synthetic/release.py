@@ -1,6 +1,6 @@
-"""Rendered people -> MPII's RELEASE structure, with all the oddities of the real file.
+"""Rendered people -> MPII's RELEASE structure, with all quirks of the real file.
 
-The only place of this package that knows 1-based pixels: `_pixel` adds the 1 that mpii.py takes away again.
+The only module of this package with 1-based pixels: `_pixel` adds the 1 that mpii.py subtracts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from posernn.data.synthetic.poses import ACTIVITIES
 from posernn.pose.skeleton import Joint
 
 _EMPTY = np.zeros((0, 0))
-# The order in which the real file lists joints most of the time.
+# The real file's most frequent order of joints.
 _USUAL_ORDER = (6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15)
 _HEADER = b"MATLAB 5.0 MAT-file, rendered people in the format of MPII Human Pose"
 _HEADER_SIZE = 116  # bytes of text at the start of a MAT-file
@@ -28,16 +28,16 @@ _HEADER_SIZE = 116  # bytes of text at the start of a MAT-file
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseImage:
-    """One drawn image. `people` are in the order of `annorect`; `annotated` says who gets joints."""
+    """One rendered image. `people` are in the order of `annorect`; `annotated`: whether a person's joints are given."""
 
     planned: PlannedImage
     people: list[RenderedPerson]
     annotated: list[bool]
-    separate: list[bool]  # not mixed up with anybody else
+    separate: list[bool]  # overlaps little with the others
 
 
 def mat_bytes(images: list[ReleaseImage], num_videos: int, seed: int) -> bytes:
-    """The annotation file. The same arguments give the same bytes."""
+    """Return the contents of the annotation file. The same arguments give the same bytes."""
     count = len(images)
     annolist = _struct((1, count), ("image", "annorect", "frame_sec", "vididx"))
     single_person = np.empty((count, 1), dtype=object)
@@ -67,7 +67,7 @@ def mat_bytes(images: list[ReleaseImage], num_videos: int, seed: int) -> bytes:
     )
     file = io.BytesIO()
     savemat(file, {"RELEASE": release}, do_compression=True)
-    # savemat puts the time of day into the header.
+    # savemat writes the current time into the header.
     return _HEADER.ljust(_HEADER_SIZE) + file.getvalue()[_HEADER_SIZE:]
 
 
@@ -82,14 +82,14 @@ def _record(**values: Any) -> np.ndarray:
 
 
 def _integer(value: float) -> np.ndarray:
-    """The smallest of the file's integer types that holds the value."""
+    """Store a value in the smallest of the file's integer types that holds it."""
     if value < 0:
         return np.array([[value]], dtype=np.int16)
     return np.array([[value]], dtype=np.uint8 if value <= 255 else np.uint16)
 
 
 def _pixel(value: float, rng: np.random.Generator | None = None) -> np.ndarray:
-    """0-based px -> the file's 1-based px, in a type that holds it: mostly the smallest, now and then a wider one."""
+    """Convert 0-based px to the file's 1-based px, mostly in the smallest integer type, sometimes in a wider type."""
     value = float(value) + 1
     kind = rng.random() if rng else 0.0
     if value != np.round(value) or kind > 0.96:
@@ -144,13 +144,13 @@ def _points(person: RenderedPerson, habits: ImageHabits, rng: np.random.Generato
 def _visibility(joint: Joint, visible: bool, how: str) -> Any:
     if how == "characters":
         return "1" if visible else "0"
-    if joint in (Joint.UPPER_NECK, Joint.HEAD_TOP):  # the two that the head rectangle was made into
+    if joint in (Joint.UPPER_NECK, Joint.HEAD_TOP):  # MPII derived both from the head rectangle
         return _EMPTY.astype(np.uint8)
     return np.array([[visible]], dtype=np.uint8)
 
 
 def _head_rectangle(person: RenderedPerson, rng: np.random.Generator) -> Float[np.ndarray, "4"]:
-    """The head rectangle, with whole pixels where some keep its diagonal true."""
+    """Return the head rectangle, sometimes rounded to whole pixels if that keeps its diagonal to 1%."""
     box = person.head_box_image
     if rng.random() > 0.3:
         return box
@@ -162,7 +162,7 @@ def _head_rectangle(person: RenderedPerson, rng: np.random.Generator) -> Float[n
 
 
 def _act(image: ReleaseImage) -> tuple[Any, Any, np.ndarray]:
-    """What people do; unknown for the test half and wherever nobody is annotated."""
+    """Return the activity of an image; unknown for the test half and for images without joints."""
     if image.planned.habits.kind != "people":
         return "", "", np.array([[-1]], dtype=np.int16)
     activity = image.planned.scene.activity

@@ -1,7 +1,7 @@
-"""One picture: a camera, a background, and people and things before it.
+"""Composes one picture: camera, background, people and objects.
 
-A shot is a video or a single photograph. Everything that stays the same while a video runs (people, clothes, light,
-place) is drawn from the shot's seed, the rest from the image's own.
+A shot is a video or a single photo. Properties that are constant in a video (people, clothes, light, place) are drawn
+from the shot's seed, all others from the image's seed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZE_SHARES = np.array([0.45, 0.15, 0.2, 0.1, 0.1])
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePlan:
-    """What is decided about an image before it is drawn."""
+    """Properties of an image that are decided before it is rendered."""
 
     index: int  # of the image
     shot: int
@@ -38,7 +38,7 @@ class ImagePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedImage:
-    """A picture, its people (nearest to the plan first), and which of their pixels are whose."""
+    """A picture, its people in the order of the plan, and the owner of each pixel."""
 
     picture: Image.Image
     owner: Int[np.ndarray, "H W"]
@@ -46,7 +46,7 @@ class RenderedImage:
 
 
 def render_image(plan: ImagePlan, seed: int) -> RenderedImage:
-    """Draw one image. The same plan and seed give the same pixels."""
+    """Render one image. The same plan and seed give the same pixels."""
     style = np.random.default_rng([seed, 1, plan.shot])
     frame = np.random.default_rng([seed, 2, plan.index])
     size = SIZES[style.choice(len(SIZES), p=SIZE_SHARES)]
@@ -85,7 +85,7 @@ def _draw_light(camera: Camera, rng: np.random.Generator) -> Light:
 
 
 def _cast_shadows(picture: Image.Image, camera: Camera, actors: list[Actor], light: Light) -> Image.Image:
-    """Darken the ground where a limb keeps the lamp away."""
+    """Darken the ground where limbs shade it from the lamp."""
     coarse = camera.shrunk(4)  # shadows are soft
     mask = Image.new("L", (coarse.width, coarse.height), 255)
     strength = 0.6 * float(light.lamp.mean() / (light.lamp.mean() + light.ambient.mean()))
@@ -108,7 +108,7 @@ def _cast_shadows(picture: Image.Image, camera: Camera, actors: list[Actor], lig
 
 
 def _develop(colour: UInt8[np.ndarray, "H W 3"], style: np.random.Generator, frame: np.random.Generator) -> Image.Image:
-    """Lens, sensor and colour grading. The lens's blur is also what smooths the edges."""
+    """Apply lens blur, which also antialiases edges, colour grading and sensor noise."""
     picture = Image.fromarray(colour)
     if style.random() < 0.85:
         picture = picture.filter(ImageFilter.BoxBlur(float(frame.uniform(0.1, 0.3))))
@@ -118,7 +118,7 @@ def _develop(colour: UInt8[np.ndarray, "H W 3"], style: np.random.Generator, fra
     level = np.arange(256) / 255
     graded = np.clip(((level - 0.45) * contrast + 0.45 + brightness) * tint[:, None], 0, 1) * 255
     picture = picture.point(graded.astype(np.uint8).ravel().tolist())
-    # Rows of one strip of noise, each from another place in it: as good as fresh noise, and cheap.
+    # Each row is another section of one strip of noise: fast, and looks like independent noise.
     strip = np.clip(128 + frame.exponential(4.5) * frame.normal(size=1 << 15), 0, 255).astype(np.uint8)
     starts = frame.integers(0, strip.size - picture.width, picture.height)
     grain = Image.fromarray(strip[starts[:, None] + np.arange(picture.width)])

@@ -1,4 +1,4 @@
-"""Who is in a picture, in which pose, where, and from where they are seen."""
+"""Stages a picture: draws people with clothes and poses, places them and aims the camera."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEWEST_JOINTS = 5  # of a person inside the picture
 
 @dataclass(frozen=True)
 class Actor:
-    """A person who is about to be drawn."""
+    """A dressed and posed person, ready to be rendered."""
 
     body: Body
     outfit: Outfit
@@ -25,12 +25,12 @@ class Actor:
     posed: PosedBody  # world axes
 
     def extent(self) -> float:
-        """From the lowest to the highest joint, m."""
+        """Return the height of the posed person, m: from the lowest to the highest joint and a margin."""
         return float(np.ptp(self.posed.joints[:, 1])) + 0.1 * self.body.height
 
 
 def cast_actor(style: np.random.Generator, frame_rng: np.random.Generator, activity: str) -> Actor:
-    """A person of the shot in a pose of this frame."""
+    """Draw a person of the shot in a pose of this frame."""
     body = draw_body(style)
     outfit = draw_outfit(style, body.female)
     activity = activity if style.random() < 0.6 else draw_pose(style).activity
@@ -44,7 +44,7 @@ def cast_actor(style: np.random.Generator, frame_rng: np.random.Generator, activ
 
 
 def _collides(body: Body, posed: PosedBody) -> bool:
-    """Whether an arm goes through the trunk or the head. Limits of single joints do not rule that out."""
+    """Return whether an arm intersects the trunk or the head, which limits of single joints cannot prevent."""
     pelvis, thorax, head = (posed.joints[joint] for joint in (Joint.PELVIS, Joint.THORAX, Joint.HEAD_TOP))
     trunk, neck = thorax - pelvis, posed.joints[Joint.UPPER_NECK]
     thick = 0.075 * body.height * body.girth
@@ -60,7 +60,7 @@ def _collides(body: Body, posed: PosedBody) -> bool:
 
 
 def stand(body: Body, posed: PosedBody, pose: Pose) -> PosedBody:
-    """Put the body on the ground (y = 0), or `lift` above it, its middle over the origin."""
+    """Move the body onto the ground (y = 0), or `lift` above it, centred on the origin."""
     soles = [
         posed.bones[f"{side}_foot"].at(0, -0.04 * body.height, z * body.height) for side in SIDES for z in (-0.03, 0.09)
     ]
@@ -71,7 +71,7 @@ def stand(body: Body, posed: PosedBody, pose: Pose) -> PosedBody:
 
 
 def frame_first(actor: Actor, size: tuple[int, int], rng: np.random.Generator) -> tuple[Camera, Actor]:
-    """A camera that shows the first person: small or large, anywhere, sometimes cut off by the border."""
+    """Return a camera that shows the first person small or large, anywhere, sometimes cut off by the border."""
     width, height = size
     middle = actor.posed.joints.mean(axis=0)
     shown = float(np.clip(height * 0.66 * np.exp(rng.normal(0, 0.42)), 0.25 * height, 1.7 * height))
@@ -83,7 +83,7 @@ def frame_first(actor: Actor, size: tuple[int, int], rng: np.random.Generator) -
         column = float(np.clip(rng.normal(0.5, 0.17), 0.12, 0.88)) * width
         if extent < 0.94 * height:
             row = float(rng.uniform(0.5 * extent, height - 0.5 * extent))
-        else:  # keep the head, lose the feet, as photographers do; not always
+        else:  # mostly keep the head and cut off the feet, as photographers do
             margin = rng.uniform(-0.06, 0.16) if rng.random() < 0.85 else rng.uniform(-0.5, 0.2)
             row = 0.54 * extent + height * float(margin)
         high = float(np.clip(rng.normal(1.45, 0.45), 0.35, 3.0) if rng.random() < 0.92 else rng.uniform(3, 6))
@@ -102,7 +102,7 @@ def frame_first(actor: Actor, size: tuple[int, int], rng: np.random.Generator) -
 
 
 def place(actor: Actor, others: list[Actor], camera: Camera, depth: float, rng: np.random.Generator) -> Actor:
-    """Stand a person somewhere in the picture where little of it hides behind, or hides, the others."""
+    """Place a person somewhere in the picture with little mutual occlusion with the others."""
     best, least = None, np.inf
     for attempt in range(40):
         away = max(depth * float(np.exp(rng.normal(0.25, 0.35))), 1.8)
@@ -115,7 +115,7 @@ def place(actor: Actor, others: list[Actor], camera: Camera, depth: float, rng: 
             best, least = placed, overlap
         if least < 0.3 or (attempt > 8 and best is not None):
             break
-    if best is None:  # the camera sees next to no ground: put it beside the first one, farther away
+    if best is None:  # the camera sees almost no ground: place the person beside the first one, farther away
         aside = camera.rotation.T @ np.array([0.5, 0.0, 1.0])
         best = replace(actor, posed=actor.posed.moved(np.eye(3), aside * (1, 0, 1)))
     return best
@@ -130,7 +130,7 @@ def _num_inside(actor: Actor, camera: Camera) -> int:
 
 
 def _overlap(one: Actor, other: Actor, camera: Camera) -> float:
-    """Area that the boxes of two people share, as a share of the smaller box."""
+    """Return the overlap of two people's boxes as a share of the smaller box."""
     boxes = [camera.project(actor.posed.joints) for actor in (one, other)]
     low, high = (np.array([edge(box, axis=0) for box in boxes]) for edge in (np.min, np.max))
     common = np.clip(high.min(axis=0) - low.max(axis=0), 0, None).prod()
