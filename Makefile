@@ -1,35 +1,39 @@
-# make demo: everything, on rendered people. make test: the tests. make ui: the runs in a browser.
+# make demo: the whole pipeline on rendered people. make test: the tests. make ui: the runs in a browser.
 
 PYTHON ?= python3
 BIN := .venv/bin
 # Stages call `python`: the environment's own has to come first.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# A file's tests run in one worker, because they share a project; on a large machine more workers cost more than they bring.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test soak lint bench audit ui env requirements clean
+.PHONY: demo test test-all lint bench audit ui env requirements clean
 
 demo: env
 	$(RUN) dvc repro
 	@echo; sed '/^| the paper/,$$d' reports/table.md
 	@echo; echo "The whole report: reports/table.md. Pictures: $$(echo reports/*.png)"
 
+# What a change is likely to break, one tiny pipeline included: minutes.
 test: env
-	$(RUN) pytest
+	$(RUN) pytest $(PARALLEL)
 
-# What `make test` does in minutes, for hours: stages in trouble and damaged annotation files, fifty times as many.
-soak: env
-	$(RUN) POSERNN_SOAK=50 pytest tests/test_trouble.py tests/test_damaged_annotations.py -s
+# The campaigns too: kills, damaged files, full disks, clusters, several processes.
+test-all: env
+	$(RUN) pytest $(PARALLEL) -m ""
 
 lint: env
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(RUN) PYTHONPATH=. lint-imports --no-logo --no-cache
 
 ui: env
 	$(RUN) posernn ui
 
 env: $(BIN)/.installed
 
-# With uv, where it is there, in a third of pip's time; the same pinned files either way.
+# uv, where it is installed, takes a third of pip's time; both install the same pinned files.
 $(BIN)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
 	  echo "Python 3.11 to 3.13 is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
@@ -45,17 +49,17 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	fi
 	@touch $@
 
-# How close to the machine's limits: minutes each; on a machine that does nothing else, after `make demo`.
+# Benchmarks, minutes each: run them after `make demo` on an idle machine.
 bench: env
 	for name in parse crops processes feeding memory training gpu tracking evaluate start; do \
 	  $(RUN) PYTHONPATH=. python benchmarks/$$name.py || exit 1; done
 
-# Known vulnerabilities of what is pinned; asks a database on the internet.
+# Known vulnerabilities of the pinned packages; asks a database on the internet.
 audit: env
 	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit
 	.venv/audit/bin/pip-audit --disable-pip --no-deps -r requirements.txt
 
-# Pins everything anew, for all platforms and all supported versions of Python. Names no index.
+# Pins the newest versions, for all platforms and all supported versions of Python. Names no index.
 requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 	  --custom-compile-command "make requirements" --upgrade -o requirements.txt pyproject.toml

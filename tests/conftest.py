@@ -1,7 +1,7 @@
-"""What several test modules share."""
+"""Fixtures of several test modules."""
 
+import contextlib
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,40 +9,36 @@ import pyarrow as pa
 import pytest
 import torch
 
-# Tests train tiny models: threads cost more than they bring, and much more where tests share a machine.
+# Tests train tiny models, on as many cores as pytest-xdist has workers: more threads are slower. Processes that tests
+# start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: the last worker of pytest-xdist would run it while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run the tests in an empty folder: none may depend on params.yaml, data or results of the project's."""
+    with contextlib.chdir(tmp_path_factory.mktemp("empty")):
+        yield
+
+
 @pytest.fixture(scope="session")
-def mpii_root() -> Path:
-    """Give the folder of the real release; skip where there is none."""
+def mpii_root(pytestconfig: pytest.Config) -> Path:
+    """Return the folder of the real release; skip where there is none."""
     root = os.environ.get("MPII_ROOT")
     if not root:
         pytest.skip("needs the real release: set MPII_ROOT to its folder")
-    return Path(root)
+    return pytestconfig.invocation_params.dir / root
 
 
 @pytest.fixture(scope="session")
 def mpii_people(mpii_root: Path) -> pa.Table:
-    """Give the people table of the real release, parsed once per session."""
+    """Return the people table of the real release, parsed once per session."""
     from posernn.data import mpii
 
     return mpii.parse_release(mpii.read_release(mpii_root / "mpii_human_pose_v1_u12_1.mat"))[0]
-
-
-@pytest.fixture
-def interrupted_reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let Ctrl-C come while native code that reads a tensor asks Python for its storage: it reports another error."""
-    get_item, asked = torch.UntypedStorage.__getitem__, 0
-
-    def interrupted(*arguments):
-        nonlocal asked
-        asked += 1
-        if asked == 2:  # safetensors asks first, which passes the interruption on; then PyTorch, which does not
-            signal.raise_signal(signal.SIGINT)
-        return get_item(*arguments)
-
-    monkeypatch.setattr(torch.UntypedStorage, "__getitem__", interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background runs of the tests ignore it
-    yield
-    signal.signal(signal.SIGINT, before)

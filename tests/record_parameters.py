@@ -1,4 +1,4 @@
-"""Runs one stage and prints, as JSON in the last line, which parameters it read: used by test_pipeline.py."""
+"""Runs stages and prints, as JSON in the last line, which parameters each has read: used by test_pipeline.py."""
 
 import json
 import runpy
@@ -12,7 +12,7 @@ read = set()
 
 
 class Recorder:
-    """Stands for a section of the parameters and notes what is asked of it."""
+    """Stands for a section of the parameters and notes which of its values are read."""
 
     def __init__(self, section, path):
         self._section, self._path = section, path
@@ -40,16 +40,20 @@ class Recorder:
 
 
 def main():
-    """Run `python -m MODULE ARGUMENTS...` with every look at a parameter noted."""
+    """Run commands, a JSON list of [module, arguments...], and print which parameters each has read."""
     load = params.load
     params.load = lambda *arguments: Recorder(load(*arguments), [])
-    sys.argv = sys.argv[1:]
-    try:
-        runpy.run_module(sys.argv[0], run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-    print(json.dumps(sorted(read)))
+    found = []
+    for command in json.loads(sys.argv[1]):
+        read.clear()
+        sys.argv = command
+        try:
+            runpy.run_module(command[0], run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                raise
+        found.append(sorted(read))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":  # worker processes of the stage import this file again

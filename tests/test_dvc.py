@@ -1,11 +1,12 @@
-"""dvc.yaml is complete: no stage uses code or a parameter that DVC does not watch for it."""
+"""dvc.yaml: what runs a stage again, and what does not."""
 
-from pathlib import Path
+import contextlib
+import shutil
 
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
-
-ROOT = Path(__file__).parent.parent
+from small_project import ROOT, copy_project, lay_out
 
 
 def load(path):
@@ -13,7 +14,7 @@ def load(path):
 
 
 def stages():
-    """Give name -> stage as written, foreach stages once."""
+    """Return name -> stage as written, foreach stages once."""
     written = load("data/dvc.yaml")["stages"] | load("dvc.yaml")["stages"]
     return {name: stage.get("do", stage) for name, stage in written.items()}
 
@@ -38,3 +39,71 @@ def test_no_output_switches_the_run_cache_off_but_the_reports(stage):
     flags = [out for key in ("outs", "metrics", "plots") for out in STAGES[stage].get(key, []) if isinstance(out, dict)]
     assert (stage == "compare") == bool(flags)
     assert "always_changed" not in STAGES[stage]
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """Return a copy of the project in which DVC takes all stages for finished; their outputs are placeholders."""
+    folder = copy_project(tmp_path_factory.mktemp("dvc") / "project")
+    (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")  # without Git
+    with contextlib.chdir(folder), Repo() as repo:
+        for out in [out for stage in repo.index.stages for out in stage.outs]:
+            path = folder / out.fs_path
+            if path.suffix:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(str(path))
+            else:
+                path.mkdir(parents=True)
+                (path / "file").write_text(str(path))
+        repo.commit(force=True)
+    assert stale(folder) == set()
+    return folder
+
+
+@pytest.fixture
+def project(committed, tmp_path):
+    """Return a copy of it that a test may change."""
+    return shutil.copytree(committed, tmp_path / "project", symlinks=True)
+
+
+def stale(folder):
+    """Return the names of the stages that `dvc repro` would run because of their own dependencies and parameters."""
+    with contextlib.chdir(folder), Repo() as repo:
+        return {name.split(":")[-1] for name in repo.status()}
+
+
+def append(folder, *names):
+    for name in names:
+        with (folder / name).open("a") as file:
+            file.write("# changed\n")
+
+
+TRAININGS = {"train@baseline", "train@model"}
+
+
+def test_a_new_model_runtime_and_report_retrain_nothing(project):
+    append(project, "posernn/models/new.py", "posernn/runtime/files.py", "posernn/report/tables.py")
+    assert stale(project) == {"compare"}
+
+
+@pytest.mark.parametrize("room", ["models/parts", "training", "pose"])
+def test_shared_code_retrains_both_models(project, room):
+    append(project, min((project / "posernn" / room).glob("[a-z]*.py")).relative_to(project))
+    assert stale(project) >= TRAININGS
+
+
+@pytest.mark.parametrize(("arch", "entry"), [("cnn", "baseline"), ("lstm", "model")])
+def test_the_code_of_an_architecture_retrains_its_entries_only(project, arch, entry):
+    append(project, f"posernn/models/{arch}.py")
+    assert stale(project) & TRAININGS == {f"train@{entry}"}
+
+
+def test_attention_retrains_the_model_only(project):
+    lay_out(project, model={"attention": True})
+    assert stale(project) & TRAININGS == {"train@model"}
+
+
+def test_the_size_of_a_crop_runs_crops_and_the_trainings(project):
+    lay_out(project, synthetic={"crop_size": 64})
+    assert stale(project) >= TRAININGS | {"crops"}
+    assert "parse" not in stale(project)

@@ -1,9 +1,8 @@
-"""The real `dvc repro` on a handful of rendered people, in a clone of the project, with a real MLflow database."""
+"""The real `dvc repro` on a handful of rendered people, in a copy of the project, with a real MLflow database."""
 
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,57 +10,45 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
+from small_project import ROOT, copy_project
 
-ROOT = Path(__file__).parent.parent
 TINY = {
-    "synthetic": {"people": 40, "crop_size": 32, "trunk_width": 0.0625, "iterations": 4},
-    "parse": {"hold_out": 0.3},
-    "train": {"validate_every": 2},
-    "evaluate": {"bootstrap_draws": 200, "pictures": 2},
+    "synthetic": {"people": 40, "iterations": 4},
+    "train": {"validate_every": 2, "checkpoint_every": 500},
+}
+ITSELF = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"} | {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "t"), ("EMAIL", "t@example.org"))
 }
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Clone what is here, uncommitted changes too, at a size of seconds; run the pipeline once."""
-    folder = tmp_path_factory.mktemp("pipeline") / "posernn"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file() and not name.startswith(("dvc.lock", "data/dvc.lock", "reports/")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    yaml = YAML()
-    written = yaml.load(folder / "params.yaml")
-    for section, values in TINY.items():
-        written[section].update(values)
-    yaml.dump(written, folder / "params.yaml")
+    """Copy the project, uncommitted changes included, at a size of seconds; run the pipeline once."""
+    folder = copy_project(tmp_path_factory.mktemp("pipeline") / "posernn", **TINY)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "start"]):
-        run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command)
+        run(folder, "git", *command)
     return folder, run(folder, "dvc", "repro")
 
 
 def run(folder, *command):
+    """Run a command in the project as a user does, whatever the tests' own environment; return what it prints."""
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("DVC_", "MLFLOW_", "POSERNN_", "GIT_"))
+        if not name.startswith(("DVC_", "MLFLOW_", "POSERNN_", "GIT_", "PYTEST_"))
     }
-    environment |= {
+    environment |= ITSELF | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+        "PYTHONPATH": str(folder),
         "OMP_NUM_THREADS": "1",
-        "GIT_AUTHOR_NAME": "t",
-        "GIT_AUTHOR_EMAIL": "t@example.org",
-        "GIT_COMMITTER_NAME": "t",
-        "GIT_COMMITTER_EMAIL": "t@example.org",
+        **{f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")},
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),
     }
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -118,43 +105,27 @@ def test_a_second_repro_does_nothing_and_dvc_shows_metrics_and_plots(project):
     run(folder, "dvc", "plots", "show", "-o", "plots", "--json")
 
 
-STAGES = (
-    "synthesize",
-    "parse",
-    "crops",
-    "train@baseline",
-    "train@model",
-    "evaluate@baseline",
-    "evaluate@model",
-    "compare",
-)
+def under(key, known):
+    return any(key == one or key.startswith(f"{one}.") for one in known)
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_a_stage_reads_just_the_parameters_that_dvc_watches_for_it(project, name, tmp_path):
+def test_stages_read_just_the_parameters_that_dvc_watches_for_them(project, tmp_path):
     folder, _ = project
-    stage, _, item = name.partition("@")
-    written = {}
-    for file in ("dvc.yaml", "data/dvc.yaml"):
-        written |= YAML(typ="safe", pure=True).load((folder / file).read_text())["stages"]
-    as_text = json.dumps(written[stage].get("do", written[stage]))
-    resolved = json.loads(as_text.replace("${item}", item).replace("${dataset}", "synthetic"))
-    declared = [
-        key for entry in resolved["params"] for key in (entry["params.yaml"] if isinstance(entry, dict) else [entry])
-    ]
-    command = shlex.split(resolved["cmd"])[2:]
-    outputs = {out if isinstance(out, str) else next(iter(out)) for out in resolved["outs"]} | {"data/synthetic"}
-    if stage == "synthesize":
-        command = [command[0], str(tmp_path / "synthetic")]
-    else:  # what the stage writes goes elsewhere, what it reads stays
-        reads = {"data/synthetic"}
-        command = [str(tmp_path / part) if part in outputs - reads else part for part in command]
+    locks = [YAML(typ="safe", pure=True).load(folder / name) for name in ("data/dvc.lock", "dvc.lock")]
+    stages = locks[0]["stages"] | locks[1]["stages"]
+    commands = []
+    for name, stage in stages.items():  # what a stage writes goes elsewhere, what it reads stays
+        outputs = {out["path"] for out in stage["outs"]} | ({"data/synthetic"} if name == "synthesize" else set())
+        command = shlex.split(stage["cmd"])[2:]
+        commands.append([str(tmp_path / part) if part in outputs else part for part in command])
     recorder = str(ROOT / "tests/record_parameters.py")
-    output = run(folder, "env", f"PYTHONPATH={folder}", "POSERNN_TRACKING=off", "python", recorder, *command)
-    read = json.loads(next(line for line in reversed(output.splitlines()) if line.startswith('["')))
-
-    undeclared = [key for key in read if not any(key == known or key.startswith(f"{known}.") for known in declared)]
-    unread = [known for known in declared if not any(key == known or key.startswith(f"{known}.") for key in read)]
+    output = run(folder, "env", "POSERNN_TRACKING=off", "python", recorder, json.dumps(commands))
+    found = dict(zip(stages, json.loads(output.strip().splitlines()[-1]), strict=True))
+    undeclared, unread = [], []
+    for name, read in found.items():
+        declared = stages[name]["params"]["params.yaml"]
+        undeclared += [(name, key) for key in read if not under(key, declared)]
+        unread += [(name, known) for known in declared if not any(under(key, [known]) for key in read)]
     assert undeclared == [], "read, but a change of it would not run the stage again"
     assert unread == [], "a change of it runs the stage again for nothing"
 
@@ -179,6 +150,7 @@ def test_an_experiment_with_attention_retrains_the_model_only_and_going_back_res
     assert "model.attention" in run(folder, "dvc", "exp", "show", "--csv")
 
 
+@pytest.mark.campaign
 def test_temporary_and_queued_experiments_run_and_are_tracked_in_the_same_place(project):
     folder, _ = project
     run(folder, "dvc", "exp", "run", "--temp", "-n", "quick", "-S", "train.lr=0.002")
