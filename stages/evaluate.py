@@ -9,8 +9,7 @@ from posernn import models, params
 from posernn.data import batches
 from posernn.data.shards import read_crops
 from posernn.evaluation import predict, results, scores
-from posernn.report.people import attention as draw_attention
-from posernn.report.people import read_pictures, sample_people
+from posernn.report.people import joint_maps, read_pictures, sample_people
 from posernn.report.style import save as save_figure
 from posernn.runtime import tracking
 from posernn.runtime.device import choose_device
@@ -57,9 +56,9 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
     if len(who) and hasattr(model, "attention_maps"):
         few = who[:ATTENTION_PEOPLE]
         maps = predict.attention_maps(model, batches.decode([jpegs[i] for i in few]), device=device)
-        results.write_attention(out / "attention.npz", few, maps)
-        figure = draw_attention(pictures[: len(few)], affines[: len(few)], maps, pred_crop[few], joint_order)
-        save_figure(figure, out / "attention.png")
+        results.write_maps(out / "maps.npz", few, maps)
+        figure = joint_maps(pictures[: len(few)], affines[: len(few)], maps, pred_crop[few], joint_order)
+        save_figure(figure, out / "maps.png")
     finite = {key: float(value) for key, value in found.items() if value is not None}
     tracking.add_results(read_json(run_dir / "run.json")["run_id"], finite, out)
     print(f"evaluate: {name}: PCKh@0.5 {found['pckh_total']} percent over {len(people):,} people; see {out}")
