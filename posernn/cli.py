@@ -61,8 +61,8 @@ def score(
     predictions: Annotated[
         Path,
         typer.Argument(
-            help="A predictions.parquet; or an .npy array of (N, 16, 2) image px, counted from 1 as in published predictions, "
-            "with one row for each row of --val-list."
+            help="A predictions.parquet; or an .npy array of (N, 16, 2) image px, counted from 1 as in published "
+            "predictions, with one row for each row of --val-list."
         ),
     ],
     people: Annotated[Path, typer.Option(help="The ground truth: output of the parse stage.")] = Path(
