@@ -61,21 +61,22 @@ def score(
     predictions: Annotated[
         Path,
         typer.Argument(
-            help="A predictions.parquet, or an .npy of (N, 16, 2) px of the image counted from 1, "
-            "one row for each row of --val-list, as reference predictions are published."
+            help="A predictions.parquet; or an .npy array of (N, 16, 2) image px, counted from 1 as in published "
+            "predictions, with one row for each row of --val-list."
         ),
     ],
-    people: Annotated[Path, typer.Option(help="The truth, as the parse stage writes it.")] = Path(
+    people: Annotated[Path, typer.Option(help="The ground truth: output of the parse stage.")] = Path(
         "data/people.parquet"
     ),
     val_list: Annotated[
-        Path | None, typer.Option(help="CSV of image, annolist_index, annorect_index: who the rows of an .npy are.")
+        Path | None,
+        typer.Option(help="CSV of image, annolist_index, annorect_index: the people of the rows of an .npy."),
     ] = None,
     head: Annotated[
-        Head, typer.Option(help="What the column Head holds: upper neck and head top, or the head top alone.")
+        Head, typer.Option(help="Joints of the column Head: upper neck and head top, or head_top alone.")
     ] = Head.official,
 ) -> None:
-    """Print PCKh@0.5 by group and in total, Total @0.1 and the area under its curve, in percent."""
+    """Score predictions: print PCKh@0.5 by group and in total, Total @0.1 and AUC, in percent."""
     import pyarrow as pa
 
     from posernn.data import schemas
@@ -91,7 +92,7 @@ def score(
         image, image_index, person_index = unknown[0]
         raise InputError(
             f"{predictions}: expected people of {people}, got {len(unknown)} others, first {image} (image "
-            f"{image_index}, person {person_index}); take the people.parquet of the same release"
+            f"{image_index}, person {person_index}); use the people.parquet of the same release"
         )
     truth = truth.take(pa.array([row_of[key] for key in keys], pa.int64()))
     errors = metrics.normalized_errors(
@@ -120,7 +121,7 @@ def _keys(table: "pa.Table") -> list[Key]:
 
 
 def _read_predictions(path: Path, val_list: Path | None) -> "tuple[list[Key], np.ndarray]":
-    """Whose joints, and the joints, image px counted from 0, (N, 16, 2)."""
+    """Read the keys of the people and their joints, image px counted from 0, (N, 16, 2)."""
     import numpy as np
 
     from posernn.data import schemas
@@ -131,18 +132,20 @@ def _read_predictions(path: Path, val_list: Path | None) -> "tuple[list[Key], np
         table = files.read_table(path, schemas.PREDICTIONS)
         return _keys(table), schemas.to_numpy(table, "joints_image")
     if val_list is None:
-        raise InputError(f"{path}: expected to be told whose joints these are, got no list; add --val-list")
+        raise InputError(
+            f"{path}: expected --val-list with an .npy array, got none; add the CSV that names the person of each row"
+        )
     keys = [(listed.image, *listed.key) for listed in read_list(val_list)]
     try:
         joints = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected an array, got {error}; fetch it again") from error
+        raise InputError(f"{path}: expected a NumPy array, got {error}; download it again") from error
     if joints.shape != (len(keys), 16, 2) or joints.dtype.kind not in "fiu":
         raise InputError(
             f"{path}: expected ({len(keys)}, 16, 2) numbers, one row for each row of {val_list}, got {joints.shape} "
-            f"of {joints.dtype}; take the list that belongs to it"
+            f"of {joints.dtype}; give the list of this array's people"
         )
-    return keys, joints.astype(np.float64) - 1.0  # published arrays count pixels from 1, as MPII does
+    return keys, joints.astype(np.float64) - 1.0  # published arrays count px from 1, as MPII does
 
 
 @app.command()

@@ -10,8 +10,7 @@ from posernn.data import batches
 from posernn.data.shards import read_crops
 from posernn.evaluation import results, scores
 from posernn.evaluation.predict import predict
-from posernn.report.people import attention as draw_attention
-from posernn.report.people import read_pictures, sample_people
+from posernn.report.people import joint_maps, read_pictures, sample_people
 from posernn.report.style import save as save_figure
 from posernn.runtime import tracking
 from posernn.runtime.device import choose_device
@@ -58,9 +57,9 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
     few = who[:MAPS_OF_PEOPLE]
     maps = predict(model, batches.decode([jpegs[i] for i in few]), device=device).maps if len(few) else None
     if maps is not None:
-        results.write_attention(out / "attention.npz", few, maps.numpy())
-        figure = draw_attention(pictures[: len(few)], affines[: len(few)], maps.numpy(), pred_crop[few], joint_order)
-        save_figure(figure, out / "attention.png")
+        results.write_maps(out / "maps.npz", few, maps.numpy())
+        figure = joint_maps(pictures[: len(few)], affines[: len(few)], maps.numpy(), pred_crop[few], joint_order)
+        save_figure(figure, out / "maps.png")
     finite = {key: float(value) for key, value in found.items() if value is not None}
     tracking.add_results(read_json(run_dir / "run.json")["run_id"], finite, out)
     print(f"evaluate: {name}: PCKh@0.5 {found['pckh_total']} percent over {len(people):,} people; see {out}")

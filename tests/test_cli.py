@@ -154,10 +154,10 @@ def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_
 @pytest.mark.parametrize(
     ("array", "listed", "message"),
     [
-        (np.zeros((2, 16, 2)), None, "expected to be told whose joints these are, got no list; add --val-list"),
+        (np.zeros((2, 16, 2)), None, "expected --val-list with an .npy array, got none; add the CSV that names "),
         (np.zeros((3, 16, 2)), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
         (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
-        (np.array([{}]), LIST, "expected an array, got "),
+        (np.array([{}]), LIST, "expected a NumPy array, got "),
         (
             np.zeros((1, 16, 2)),
             "image,annolist_index,annorect_index\nc.png,7,0\n",

@@ -1,4 +1,4 @@
-"""The stages evaluate and compare, on a few people, with small models that nobody trained."""
+"""The stage evaluate, on a few people, with small models that nobody trained."""
 
 import csv
 import io
@@ -6,76 +6,33 @@ import json
 import shutil
 from pathlib import Path
 
+import few_crops
 import numpy as np
-import pyarrow as pa
 import pytest
 import tiny_models
 import torch
+from few_crops import SIDE
 from PIL import Image
 
 from posernn import models
-from posernn.data import schemas, shards
-from posernn.evaluation import results
+from posernn.data import schemas
 from posernn.evaluation.predict import predict
 from posernn.pose import geometry
 from posernn.pose.skeleton import DECODE_ORDERS
 from posernn.runtime import tracking
 from posernn.runtime.errors import InputError
-from posernn.runtime.files import read_table, write_csv, write_json
-from stages import compare, evaluate
-
-SIDE = 32
-HISTORY = [
-    {"iteration": i, "loss": 0.1, "train_rmse": 9.0 - i / 100, "val_rmse": 9.5 - i / 100, "lr": 0.001}
-    for i in (100, 200)
-]
-
-
-def some_crops(split: str, num: int, seed: int) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    corners = rng.uniform(0, 200, (num, 2))
-    affines = np.stack(
-        [geometry.crop_to_image(np.concatenate([c, c + rng.uniform(40, 200, 2)]), SIDE) for c in corners]
-    )
-    annotated = rng.random((num, 16)) > 0.1
-    joints_crop = np.where(annotated[..., None], rng.uniform(0, SIDE, (num, 16, 2)), np.nan)
-    head_size = rng.uniform(100, 200, num).astype(np.float32)  # so large that guesses are right now and then
-    head_size[0] = np.nan
-    jpegs = []
-    for picture in rng.integers(0, 256, (num, SIDE, SIDE, 3), dtype=np.uint8):
-        Image.fromarray(picture).save(buffer := io.BytesIO(), format="JPEG")
-        jpegs.append({"bytes": buffer.getvalue(), "path": f"{len(jpegs):09d}.jpg"})
-    columns = {
-        "image_index": pa.array(range(num), pa.int32()),
-        "person_index": pa.array([0] * num, pa.int32()),
-        "split": pa.array([split] * num),
-        "image": pa.array(jpegs, schemas.CROPS.field("image").type),
-        "crop_to_image": schemas.from_numpy(affines.reshape(num, 6), schemas.CROPS.field("crop_to_image").type),
-        "joints_crop": schemas.from_numpy(joints_crop.astype(np.float32), schemas.JOINTS),
-        "joints_image": schemas.from_numpy(geometry.transform(joints_crop, affines).astype(np.float32), schemas.JOINTS),
-        "annotated": schemas.from_numpy(annotated, schemas.FLAGS),
-        "head_size": pa.array(head_size, pa.float32(), mask=np.isnan(head_size)),
-    }
-    return pa.table([columns[name] for name in schemas.CROPS.names], schema=schemas.CROPS)
+from posernn.runtime.files import read_table, write_json
+from stages import evaluate
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with parameters, crops and two runs: a cnn, and an lstm with attention."""
     root = tmp_path_factory.mktemp("project")
-    text = (Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8")
-    for crop_size in ("crop_size: 64", "crop_size: 96"):
-        text = text.replace(crop_size, f"crop_size: {SIDE}")
-    text = text.replace("pictures: 8 ", "pictures: 1 ")
-    (root / "params.yaml").write_text(text, encoding="utf-8")
-    with shards.replacing(root / "crops") as write_shard:
-        write_shard("train", 0, some_crops("train", 30, seed=0))
-        write_shard("val", 0, some_crops("val", 12, seed=1))
+    few_crops.write_project(root)
     for role, name in (("baseline", "cnn"), ("model", "lstm_attention")):
-        run = root / "runs" / role
-        tiny_models.save(run, name, crop_size=SIDE)
+        run = tiny_models.save(root / "runs" / role, name, crop_size=SIDE)
         write_json(run / "run.json", {"run_id": None})
-        write_csv(run / "history.csv", HISTORY)
     return root
 
 
@@ -104,7 +61,7 @@ def test_evaluate_leaves_what_the_design_promises(evaluated: Path):
     of = {
         role: sorted(path.name for path in (evaluated / "results" / role).iterdir()) for role in ("baseline", "model")
     }
-    assert of == {"baseline": names, "model": ["attention.npz", "attention.png", *names]}
+    assert of == {"baseline": names, "model": ["maps.npz", "maps.png", *names]}
 
 
 def test_predictions_are_in_crop_and_image_px_by_each_persons_own_affine(evaluated: Path):
@@ -121,7 +78,7 @@ def test_predictions_are_in_crop_and_image_px_by_each_persons_own_affine(evaluat
     np.testing.assert_allclose(joints_crop[0], expected, atol=1e-3)
 
 
-def test_scores_are_flat_numbers_that_count_who_is_not_scored(evaluated: Path):
+def test_scores_are_flat_numbers_with_the_count_of_people_who_are_not_scored(evaluated: Path):
     scores = json.loads((evaluated / "results" / "model" / "metrics.json").read_text())
     assert all(isinstance(value, int | float) for value in scores.values())
     assert scores["num_people"] == 12
@@ -168,76 +125,3 @@ def test_a_model_for_other_crops_is_refused_in_one_line(tmp_path: Path):
     run = tiny_models.save(tmp_path / "run", "cnn", crop_size=64)
     with pytest.raises(InputError, match="expected a model for crops of 32 px, got 64; train it"):
         evaluate.main("baseline", Path("crops"), run, tmp_path / "out")
-
-
-@pytest.fixture(scope="module")
-def reported(evaluated: Path) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(evaluated)
-        (evaluated / "reports").mkdir()
-        (evaluated / "reports" / "left_over.png").touch()
-        compare.main(Path("crops"), Path("runs"), Path("results"), Path("reports"))
-    return evaluated
-
-
-def test_compare_leaves_a_report_with_its_pictures(reported: Path):
-    names = {path.name for path in (reported / "reports").iterdir()}
-    pictures = {"pckh_over_threshold", "rmse_over_iterations", "joint_errors", "sample_people", "attention_model"}
-    assert names == {"metrics.json", "table.md", *(f"{name}.png" for name in pictures)}
-    table = (reported / "reports" / "table.md").read_text()
-    assert all(f"({name}.png)" in table for name in pictures)
-    assert "30 people to train on, 12 held out" in table
-
-
-def test_the_report_has_the_scores_that_evaluate_found(reported: Path):
-    report = json.loads((reported / "reports" / "metrics.json").read_text())
-    for role in ("baseline", "model"):
-        assert report[role] == json.loads((reported / "results" / role / "metrics.json").read_text())
-    minus = report["model"]["pckh_total"] - report["baseline"]["pckh_total"]
-    assert report["model_minus_baseline"]["points"] == pytest.approx(minus, abs=1e-3)
-    assert report["median_pose"]["spread_ratio"] == pytest.approx(0.0, abs=1e-4)
-
-
-@pytest.mark.usefixtures("_inside")
-def test_compare_twice_gives_the_same_bytes_and_prints_the_table(reported: Path, tmp_path: Path, capsys):
-    compare.main(Path("crops"), Path("runs"), Path("results"), tmp_path)
-    for path in tmp_path.iterdir():
-        assert path.read_bytes() == (reported / "reports" / path.name).read_bytes(), path.name
-    said = capsys.readouterr().out
-    assert "lstm with attention" in said
-    assert "points of Total PCKh@0.5" in said
-    assert str(tmp_path / "table.md") in said
-
-
-def test_predictions_for_other_people_are_refused(evaluated: Path):
-    path = evaluated / "results" / "baseline" / "predictions.parquet"
-    crops = read_table(evaluated / "crops" / "val-00000.parquet", schemas.CROPS)
-    assert results.read_predictions(path, crops).shape == (12, 16, 2)
-    with pytest.raises(InputError, match="expected predictions for the 12 held-out people, got 12 for others"):
-        results.read_predictions(path, crops.take(np.arange(12)[::-1]))
-    with pytest.raises(InputError, match=r"nowhere\.parquet: expected a Parquet file, got nothing"):
-        results.read_predictions(path.with_name("nowhere.parquet"), crops)
-
-
-@pytest.mark.parametrize("text", ["", "iteration,loss\n1,2\n", "iteration,train_rmse,val_rmse\n1,2,x\n"])
-def test_a_history_that_is_none_is_refused(text: str, tmp_path: Path):
-    (tmp_path / "history.csv").write_text(text)
-    with pytest.raises(InputError, match=r"expected numbers in columns iteration, train_rmse, val_rmse"):
-        results.read_history(tmp_path / "history.csv")
-    with pytest.raises(InputError, match="expected a training's history"):
-        results.read_history(tmp_path / "nowhere.csv")
-
-
-def test_attention_maps_come_back_as_they_were_kept_and_nothing_else_is_read(tmp_path: Path):
-    maps = np.random.default_rng(0).random((2, 16, 2, 2)).astype(np.float32)
-    results.write_attention(tmp_path / "attention.npz", np.array([3, 5]), maps)
-    who, found = results.read_attention(tmp_path / "attention.npz")
-    assert who.tolist() == [3, 5]
-    np.testing.assert_array_equal(found, maps)
-    assert results.read_attention(tmp_path / "nowhere.npz") is None
-    np.savez(tmp_path / "objects.npz", who=np.array([{"an": "object"}]), maps=maps)
-    with pytest.raises(InputError, match="expected attention maps"):
-        results.read_attention(tmp_path / "objects.npz")
-    (tmp_path / "broken.npz").write_bytes(b"no zip")
-    with pytest.raises(InputError, match="expected attention maps"):
-        results.read_attention(tmp_path / "broken.npz")

@@ -7,11 +7,11 @@ import pytest
 from posernn.evaluation import comparison, scores
 from posernn.evaluation.metrics import Difference
 from posernn.evaluation.scores import People
-from posernn.report import tables
+from posernn.report import page, tables
 
-SETTING = tables.Setting(
-    dataset="synthetic", box="joints", padding=20.0, keep_aspect=False, crop_size=64, num_train=2550
-)
+SETTING = page.Setting(dataset="synthetic", box="joints", padding=20.0, keep_aspect=False, crop_size=64, num_train=2550)
+
+LSTM = {"arch": "lstm", "layers": 1, "joint_order": "easy_first", "crop_size": 64}
 
 
 def some_people(num: int = 40, seed: int = 0) -> People:
@@ -42,13 +42,11 @@ def found() -> comparison.Comparison:
         "median_pose": np.full_like(known, 32.0),
         "baseline": (known + rng.normal(0, 5, known.shape)).astype(np.float32),
         "model": (known + rng.normal(0, 12, known.shape)).astype(np.float32),
+        "third": (known + rng.normal(0, 4, known.shape)).astype(np.float32),
     }
     predictions["model"][0, 0] = np.nan
-    architectures = {
-        "baseline": {"arch": "cnn"},
-        "model": {"arch": "lstm", "attention": True, "joint_order": "easy_first"},
-    }
-    return comparison.compare(predictions, people, architectures, draws=500, seed=0)
+    models = {"baseline": {"arch": "cnn"}, "model": LSTM | {"attention": True}, "third": LSTM | {"attention": False}}
+    return comparison.compare(predictions, people, models, draws=500, seed=0)
 
 
 def test_scores_are_in_percent_and_px_and_count_what_is_left_out():
@@ -68,12 +66,12 @@ def test_scores_are_in_percent_and_px_and_count_what_is_left_out():
     assert scores.score(pred, people)["num_joints_not_finite"] == people.annotated[5, 2]
 
 
-def test_somebody_elses_crop_is_placed_in_the_persons_own_box():
+def test_the_prediction_for_the_crop_of_another_person_is_placed_in_the_persons_own_box():
     people = some_people()
     everybody_alike = np.full_like(people.joints_crop, 32.0)
     for pred in (everybody_alike, np.nan_to_num(people.joints_crop)):
         own, other = scores.score(pred, people), scores.diagnose(pred, people, seed=0)
-        if pred is everybody_alike:  # a constant pose does not care whose crop it was
+        if pred is everybody_alike:  # a constant pose does not depend on the crop
             assert other["pckh_total_other_crop"] == own["pckh_total"]
             assert other["spread_ratio"] == 0.0
         else:
@@ -81,7 +79,7 @@ def test_somebody_elses_crop_is_placed_in_the_persons_own_box():
             assert other["spread_ratio"] == pytest.approx(1.0)
 
 
-def test_only_scored_people_are_drawn_by_lot_and_always_the_same():
+def test_the_sample_is_random_repeatable_and_of_scored_people_alone():
     people = some_people()
     people.head_size[:30] = np.nan
     who = scores.sample(people, 6, seed=0)
@@ -111,47 +109,61 @@ def test_the_better_constant_is_the_one_with_more_of_total(found):
     assert totals["median_pose"] > totals["mean_pose"]
     assert found.better_constant == "median_pose"
     other = found.scores["baseline"]["pckh_total"] - totals[found.better_constant]
-    assert 100 * found.differences["baseline", found.better_constant].value == pytest.approx(other)
-    minus = found.differences["model", "baseline"].value
-    assert 100 * minus == pytest.approx(found.scores["model"]["pckh_total"] - found.scores["baseline"]["pckh_total"])
+    assert found.differences["baseline", found.better_constant].value == pytest.approx(other)
+
+
+def test_all_entries_are_held_against_the_constant_pose_and_the_others_against_the_first(found):
+    constant = [(entry, "median_pose") for entry in ("baseline", "model", "third")]
+    assert list(found.differences) == [*constant, ("model", "baseline"), ("third", "baseline")]
+    totals = {entry: found.scores[entry]["pckh_total"] for entry in found.entries}
+    for entry in ("model", "third"):
+        difference = found.differences[entry, "baseline"]
+        assert difference.value == pytest.approx(totals[entry] - totals["baseline"])
+        assert difference.low < difference.value < difference.high
+    assert found.differences["model", "baseline"].high < 0 < found.differences["third", "baseline"].low
 
 
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
-        (Difference(0.123, 0.1, 0.15), "cnn beats median pose by +12.3 [+10.0, +15.0]"),
-        (Difference(-0.02, -0.03, -0.01), "cnn falls behind median pose by -2.0 [-3.0, -1.0]"),
-        (Difference(0.02, -0.01, 0.05), "cnn cannot be told from median pose: +2.0 [-1.0, +5.0]"),
-        (Difference(np.nan, np.nan, np.nan), "cnn cannot be told from median pose: +nan [+nan, +nan]"),
+        (Difference(12.3, 10.0, 15.0), "cnn is better than median pose: +12.3 [+10.0, +15.0]"),
+        (Difference(-2.0, -3.0, -1.0), "cnn is worse than median pose: -2.0 [-3.0, -1.0]"),
+        (Difference(2.0, -1.0, 5.0), "no significant difference between cnn and median pose: +2.0 [-1.0, +5.0]"),
+        (Difference(*[np.nan] * 3), "no significant difference between cnn and median pose: +nan [+nan, +nan]"),
     ],
 )
 def test_the_verdict_says_no_more_than_the_interval_does(found, difference, said):
-    labels = found.labels | {"baseline": "cnn"}
-    verdict = replace(found, labels=labels, differences={("baseline", "median_pose"): difference}).verdict()
-    assert verdict == f"{said} (points of Total PCKh@0.5, 95% interval over people)."
+    assert replace(found, differences={("baseline", "median_pose"): difference}).verdict() == [said]
 
 
-def test_two_models_of_one_architecture_are_told_apart_by_their_roles():
-    labels = comparison._labels({"baseline": {"arch": "cnn"}, "model": {"arch": "cnn"}})
-    assert labels["baseline"] == "cnn (baseline)"
-    assert labels["model"] == "cnn (model)"
+def test_a_label_is_the_architecture_with_its_settings_that_are_switched_on():
+    assert comparison.label({"arch": "cnn", "crop_size": 64}) == "cnn"
+    assert comparison.label(LSTM | {"attention": False}) == "lstm"
+    switched_on = LSTM | {"attention": True, "teacher_forcing": True}
+    assert comparison.label(switched_on) == "lstm with attention and teacher forcing"
+
+
+def test_entries_with_the_same_label_are_told_apart_by_their_names():
+    models = {"baseline": LSTM, "model": LSTM | {"layers": 4}, "third": LSTM | {"attention": True}}
+    expected = {"baseline": "lstm (baseline)", "model": "lstm (model)", "third": "lstm with attention"}
+    assert comparison.labels(models) == expected
 
 
 def test_the_report_has_the_papers_columns_all_rows_and_what_differs(found):
-    text = tables.markdown(found, SETTING, [("pckh.png", "PCKh over threshold")])
+    text = page.markdown(found, SETTING, ["pckh_over_threshold"])
     header = next(line for line in text.splitlines() if line.startswith("|"))
     columns = ["Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Total"]
     assert [cell.strip() for cell in header.split("|")][2:10] == columns
     first_cells = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
-    for name in ("mean pose", "median pose", "cnn", "lstm with attention", *tables.PUBLISHED):
+    for name in ("mean pose", "median pose", "cnn", "lstm with attention", "lstm", *tables.PUBLISHED):
         assert name in first_cells
-    assert "Data set `synthetic`: 2,550 people to train on, 40 held out." in text
-    assert "Box `joints` + 20 px (around the labelled joints, which uses the truth, at test time too)" in text
-    assert tables.WHAT_DIFFERS in text
-    assert found.verdict() in text
+    assert "Data set `synthetic`: 2,550 training people, 40 held out." in text
+    assert "Box `joints` + 20 px (around the labelled joints: uses the ground truth, at test time too)" in text
+    assert page.PUBLISHED_NOTE in text
+    assert all(phrase in text for phrase in found.verdict())
     assert "| 1. upper neck " in text
-    assert "| inf |" in text.replace("  ", "")  # the RMSE of a model that predicted a joint nowhere
-    assert "![PCKh over threshold](pckh.png)" in text
+    assert "| inf |" in text.replace("  ", "")  # the RMSE of a model with a prediction that is not finite
+    assert "![pckh over threshold](pckh_over_threshold.png)" in text
 
 
 def test_published_rows_are_the_papers():
@@ -167,16 +179,16 @@ def test_published_rows_are_the_papers():
 
 
 def test_a_report_without_decode_steps_says_so(found):
-    text = tables.markdown(replace(found, joint_orders={"baseline": None, "model": None}), SETTING)
-    assert "Neither model has decode steps" in text
+    text = page.markdown(replace(found, joint_order=None), SETTING)
+    assert "all models predict all joints at once" in text
 
 
 def test_the_terminal_table_is_aligned(found):
-    lines = tables.for_terminal(found, SETTING).splitlines()
-    table = lines[3:8]
+    lines = page.for_terminal(found, SETTING).splitlines()
+    table = lines[3:9]
     ends = {line.rstrip()[: table[0].index("Total") + 5][-1] for line in table[1:]}
     assert all(end.isdigit() for end in ends)
-    assert lines[-1] == found.verdict()
+    assert lines[-5:] == [f"- {phrase}" for phrase in found.verdict()]
 
 
 def test_a_setting_with_the_person_box_does_not_speak_of_padding():
@@ -185,11 +197,8 @@ def test_a_setting_with_the_person_box_does_not_speak_of_padding():
     assert "px (" not in sentence
 
 
-def test_metrics_are_json_without_nan_and_flat_enough_for_dvc(found):
-    values = tables.metrics_json(found, SETTING)
+def test_details_are_json_without_nan(found):
+    values = page.details(found, SETTING)
     text = json.dumps(values, allow_nan=False)
-    assert values["model"]["rmse_crop"] is None  # predicted a joint nowhere
-    assert set(values["model_minus_baseline"]) == {"points", "low", "high"}
-    assert set(values["baseline_minus_constant"]) == {"points", "low", "high"}
-    assert values["dataset"] == "synthetic"
+    assert values["scores"]["model"]["rmse_crop"] is None  # one prediction is not finite
     assert json.loads(text) == values

@@ -53,9 +53,9 @@ def test_weights_checkpoints_and_maps_that_are_pickles_are_refused(malicious, tm
     with pytest.raises(InputError, match="expected a checkpoint of this training"):
         checkpoints.restore(tmp_path / "checkpoint.safetensors", TrainingState(model, make_optimizer("adam", model, 1)))
 
-    (tmp_path / "checkpoint.safetensors").rename(tmp_path / "attention.npz")
+    (tmp_path / "checkpoint.safetensors").rename(tmp_path / "maps.npz")
     with pytest.raises(InputError):
-        results.read_attention(tmp_path / "attention.npz")
+        results.read_maps(tmp_path / "maps.npz")
     assert not loaded.exists()
 
 

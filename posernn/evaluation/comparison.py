@@ -1,5 +1,7 @@
-"""Both models and both constant poses on the same people: which is better, by how much, and does it look?"""
+"""Compares the entries (trained models) with each other and with the constant poses, on the same people."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,116 +14,117 @@ from posernn.evaluation.metrics import Difference
 from posernn.evaluation.scores import People
 
 CONSTANTS = ("mean_pose", "median_pose")
-MODELS = ("baseline", "model")
-ROLES = (*CONSTANTS, *MODELS)
-"""Whose predictions are compared, in the order of the table."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Comparison:
-    """What the report says; one entry per role unless it says otherwise.
+    """Scores of all entries and of the constant poses; the dictionaries have a key for each, if not said otherwise.
 
     Attributes:
-        labels: what to call them: "median pose", "cnn".
-        scores: of `scores.score`, percent and px.
-        curves: total PCKh at `metrics.THRESHOLDS`, fractions.
-        diagnostics: of `scores.diagnose`.
-        joint_orders: of each model, a key of DECODE_ORDERS; None: all joints at once.
-        per_joint: rows of `scores.per_joint`, in the order that `joint_order` names.
-        better_constant: mean_pose or median_pose, whichever has more of Total PCKh on these very people.
-        differences: Total PCKh of (one, other), fractions: model - baseline, and each model - better constant.
+        entries: names of the compared models; the others are held against the first.
+        labels: names for readers: "median pose", "lstm with attention".
+        scores: results of `scores.score`, percent and px.
+        curves: Total PCKh at `metrics.THRESHOLDS`, fractions.
+        diagnostics: results of `scores.diagnose`.
+        joint_orders: decode order of each entry, a key of DECODE_ORDERS; None: all joints at once.
+        joint_order: the order of the rows in `per_joint`; None: no entry decodes joint by joint.
+        per_joint: rows of `scores.per_joint`.
+        better_constant: mean_pose or median_pose, whichever has the higher Total PCKh on these people.
+        differences: Total PCKh of (one, other), points: each entry - better constant, each other entry - first entry.
     """
 
+    entries: tuple[str, ...]
     labels: dict[str, str]
     scores: dict[str, dict[str, float]]
     curves: dict[str, Float[np.ndarray, "T"]]
     diagnostics: dict[str, dict[str, float]]
     joint_orders: dict[str, str | None]
+    joint_order: str | None
     per_joint: dict[str, list[dict[str, str | int | float | None]]]
     better_constant: str
     differences: dict[tuple[str, str], Difference]
 
-    @property
-    def joint_order(self) -> str | None:
-        """The order in which joints are shown: the model's, else the baseline's; None: neither has one."""
-        return self.joint_orders["model"] or self.joint_orders["baseline"]
-
-    def verdict(self) -> str:
-        """The answer in one sentence."""
-        statements = [
-            _statement(self.labels[one], self.labels[other], difference)
+    def verdict(self) -> list[str]:
+        """Say for each difference which side is better: one phrase each, with the interval in points."""
+        return [
+            _phrase(self.labels[one], self.labels[other], difference)
             for (one, other), difference in self.differences.items()
         ]
-        return f"{'; '.join(statements)} (points of Total PCKh@0.5, 95% interval over people)."
 
 
 def constant_predictions(train_crops: pa.Table, num_people: int) -> dict[str, Float[np.ndarray, "N 16 2"]]:
-    """The mean and the median pose of the training people, the same for each of `num_people`; crop px."""
+    """The mean and the median pose of the training people, repeated for `num_people`; crop px."""
     joints_crop = schemas.to_numpy(train_crops, "joints_crop")
     annotated = schemas.to_numpy(train_crops, "annotated")
     poses = {
         "mean_pose": constant.mean_pose(joints_crop, annotated),
         "median_pose": constant.median_pose(joints_crop, annotated),
     }
-    return {role: np.tile(pose, (num_people, 1, 1)) for role, pose in poses.items()}
+    return {name: np.tile(pose, (num_people, 1, 1)) for name, pose in poses.items()}
 
 
 def compare(
-    predictions: dict[str, Float[np.ndarray, "N 16 2"]],
+    predictions: Mapping[str, Float[np.ndarray, "N 16 2"]],
     people: People,
-    architectures: dict[str, dict],
+    models: Mapping[str, Mapping],
     *,
     draws: int,
     seed: int,
 ) -> Comparison:
-    """Score all four on the same people.
+    """Score the constant poses and all entries on the same people.
 
     Args:
-        predictions: role -> joints, crop px, (N, 16, 2) xy.
+        predictions: constant pose or entry -> joints, crop px, (N, 16, 2) xy.
         people: the truth.
-        architectures: of baseline and model, what their model.json holds: `name`, and `joint_order` for some.
-        draws: of the bootstrap.
-        seed: of the bootstrap and of who gets whose crop.
+        models: entry -> content of its model.json; the first entry is the one that the others are held against.
+        draws: number of bootstrap draws.
+        seed: seed of the bootstrap and of the exchange of crops between people.
     """
-    errors = {role: people.errors(predictions[role]) for role in ROLES}
-    joint_orders = {role: architectures[role].get("joint_order") for role in MODELS}
-    shown_order = joint_orders["model"] or joint_orders["baseline"]
-    better = max(CONSTANTS, key=lambda role: metrics.pckh_total(errors[role]))
-    pairs = [("baseline", better), ("model", better), ("model", "baseline")]
+    names = (*CONSTANTS, *models)
+    first, *others = models
+    errors = {name: people.errors(predictions[name]) for name in names}
+    joint_orders = {entry: model.get("joint_order") for entry, model in models.items()}
+    joint_order = next((order for entry in (*others, first) if (order := joint_orders[entry])), None)
+    better = max(CONSTANTS, key=lambda name: metrics.pckh_total(errors[name]))
+    pairs = [(entry, better) for entry in models] + [(entry, first) for entry in others]
     return Comparison(
-        labels=_labels(architectures),
-        scores={role: scores.score(predictions[role], people) for role in ROLES},
-        curves={role: metrics.pckh_curve(errors[role]) for role in ROLES},
-        diagnostics={role: scores.diagnose(predictions[role], people, seed) for role in ROLES},
+        entries=tuple(models),
+        labels={name: name.replace("_", " ") for name in CONSTANTS} | labels(models),
+        scores={name: scores.score(predictions[name], people) for name in names},
+        curves={name: metrics.pckh_curve(errors[name]) for name in names},
+        diagnostics={name: scores.diagnose(predictions[name], people, seed) for name in names},
         joint_orders=joint_orders,
-        per_joint={role: scores.per_joint(predictions[role], people, shown_order) for role in ROLES},
+        joint_order=joint_order,
+        per_joint={name: scores.per_joint(predictions[name], people, joint_order) for name in names},
         better_constant=better,
-        differences={
-            (one, other): metrics.bootstrap_difference(errors[one], errors[other], draws=draws, seed=seed)
-            for one, other in pairs
-        },
+        differences={(one, other): _difference(errors[one], errors[other], draws, seed) for one, other in pairs},
     )
 
 
-def label(model_json: dict) -> str:
-    """Name a model by its architecture and the settings that are switched on: "lstm with attention"."""
-    switched_on = [key for key, value in model_json.items() if value is True]
-    return " with ".join([model_json["arch"], *switched_on])
+def label(model: Mapping) -> str:
+    """The name of a model for readers, from its model.json: "cnn", "lstm with attention"."""
+    switched_on = [name.replace("_", " ") for name, value in model.items() if value is True]
+    return " with ".join([model["arch"], *([" and ".join(switched_on)] if switched_on else [])])
 
 
-def _labels(architectures: dict[str, dict]) -> dict[str, str]:
-    """Names of the rows; the role is added where both models are of one architecture."""
-    names = {role: label(architectures[role]) for role in MODELS}
-    if len(set(names.values())) < len(names):
-        names = {role: f"{name} ({role})" for role, name in names.items()}
-    return {role: role.replace("_", " ") for role in CONSTANTS} | names
+def labels(models: Mapping[str, Mapping]) -> dict[str, str]:
+    """The label of each entry; the entry's name is added where two entries would have the same label."""
+    plain = {entry: label(model) for entry, model in models.items()}
+    times = Counter(plain.values())
+    return {entry: f"{name} ({entry})" if times[name] > 1 else name for entry, name in plain.items()}
 
 
-def _statement(one: str, other: str, difference: Difference) -> str:
-    value, low, high = (100 * part for part in difference)
+def _difference(errors: np.ndarray, other_errors: np.ndarray, draws: int, seed: int) -> Difference:
+    """Difference of Total PCKh in points."""
+    found = metrics.bootstrap_difference(errors, other_errors, draws=draws, seed=seed)
+    return Difference(*(100 * part for part in found))
+
+
+def _phrase(one: str, other: str, difference: Difference) -> str:
+    value, low, high = difference
     figures = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
     if low > 0:
-        return f"{one} beats {other} by {figures}"
+        return f"{one} is better than {other}: {figures}"
     if high < 0:
-        return f"{one} falls behind {other} by {figures}"
-    return f"{one} cannot be told from {other}: {figures}"
+        return f"{one} is worse than {other}: {figures}"
+    return f"no significant difference between {one} and {other}: {figures}"

@@ -1,4 +1,4 @@
-"""The poses to beat: one for everybody, learned from the training people without looking at a picture."""
+"""Computes the constant poses: predictions that are the same for every person and ignore the image."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -7,13 +7,13 @@ from jaxtyping import Bool, Float
 def mean_pose(
     joints_crop: Float[np.ndarray, "N 16 2"], annotated: Bool[np.ndarray, "N 16"]
 ) -> Float[np.ndarray, "16 2"]:
-    """The mean of each joint over the people in whom it is annotated: the constant of least RMSE.
+    """The mean position of each joint over the people in whom it is annotated: the constant with the lowest RMSE.
 
     Args:
         joints_crop: joints of the training people, crop px, (N, 16, 2) xy.
         annotated: (N, 16).
     Returns:
-        (16, 2) crop px; NaN for a joint that nobody has.
+        (16, 2) crop px; NaN for a joint that is annotated in nobody.
     """
     return _over_annotated(np.mean, joints_crop, annotated)
 
@@ -21,13 +21,13 @@ def mean_pose(
 def median_pose(
     joints_crop: Float[np.ndarray, "N 16 2"], annotated: Bool[np.ndarray, "N 16"]
 ) -> Float[np.ndarray, "16 2"]:
-    """The median of each coordinate of each joint: nearer to where most people have it than the mean is.
+    """The median of each coordinate of each joint over the people in whom it is annotated.
 
     Args:
         joints_crop: joints of the training people, crop px, (N, 16, 2) xy.
         annotated: (N, 16).
     Returns:
-        (16, 2) crop px; NaN for a joint that nobody has.
+        (16, 2) crop px; NaN for a joint that is annotated in nobody.
     """
     return _over_annotated(np.median, joints_crop, annotated)
 

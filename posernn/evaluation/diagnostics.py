@@ -1,7 +1,7 @@
-"""Does the model look at the picture?
+"""Measures whether a model uses the image.
 
-A model that ignores it predicts one pose for everybody: its predictions spread little, it scores as well on
-somebody else's crop, and it does no better than the constant poses. The paper suspects its LSTM of that.
+A model that ignores the image predicts nearly the same pose for everybody: its predictions spread little, it scores
+as well on the crops of other people, and it is no better than the constant poses. The paper suspects this of its LSTM.
 """
 
 from typing import NamedTuple
@@ -17,18 +17,17 @@ def spread_ratio(
     joints_crop: Float[np.ndarray, "N 16 2"],
     annotated: Bool[np.ndarray, "N 16"],
 ) -> Float[np.ndarray, "16"]:
-    """Spread of the predictions over spread of the truth: 0 for a constant pose, about 1 for a good model.
+    """Divide the spread of the predictions by the spread of the truth: 0 for a constant pose, about 1 for a good model.
 
-    Spread is the standard deviation over people, of x and y together. All crops have one side, so crop px
-    serve as well as unit coordinates.
+    Spread is the standard deviation over people, of x and y together.
 
     Args:
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
         joints_crop: true joints, crop px.
-        annotated: (N, 16); people in whom a joint is not annotated have no part in that joint's figure.
+        annotated: (N, 16); a joint's ratio is computed over the people in whom it is annotated.
     Returns:
-        (16,); NaN where fewer than two people have the joint, or all have it at one place. Predictions that
-        are not finite have no place in a standard deviation and are left out.
+        (16,); NaN where a joint is annotated in fewer than two people, or at the same position in all of them.
+        Predictions that are not finite are left out.
     """
     ratio = np.full(joints_crop.shape[1], np.nan)
     for joint in range(joints_crop.shape[1]):
@@ -39,13 +38,13 @@ def spread_ratio(
 
 
 def somebody_else(num_people: int, seed: int) -> Int[np.ndarray, "N"]:
-    """For each person the index of another: nobody keeps their own, everybody is taken once.
+    """Draw another person for each person; each person is drawn exactly once.
 
     Args:
         num_people: at least 2.
-        seed: of the order.
+        seed: seed of the random order.
     Returns:
-        (num_people,), one cycle through all people in random order.
+        (num_people,) indices: one cycle through all people in random order.
     Raises:
         ValueError: fewer than 2 people.
     """
@@ -67,19 +66,19 @@ class JointErrors(NamedTuple):
 
 
 def joint_errors(errors: Float[np.ndarray, "N 16"]) -> JointErrors:
-    """How far off each joint is. Read in decode order, it shows whether errors grow from step to step.
+    """Summarise the errors of each joint. In decode order, they show whether errors grow from step to step.
 
-    Later steps predict other joints than earlier ones, and wrists are harder than necks: compare a step with
-    a model that predicts the same joint at once, not with the step before.
+    Joints differ in difficulty: compare a step with a model that predicts the same joint at once, not with the
+    previous step.
 
     Args:
-        errors: (N, 16), of `metrics.normalized_errors`.
+        errors: (N, 16), from `metrics.normalized_errors`.
     """
     known = ~np.isnan(errors)
     median, mean = np.full((2, errors.shape[1]), np.nan)
     for joint in np.flatnonzero(known.any(axis=0)):
-        mine = errors[known[:, joint], joint]
-        median[joint], mean[joint] = _median(mine), mine.mean()
+        of_joint = errors[known[:, joint], joint]
+        median[joint], mean[joint] = _median(of_joint), of_joint.mean()
     return JointErrors(known.sum(axis=0), median, mean, metrics.pckh(errors))
 
 
@@ -89,5 +88,5 @@ def _spread(points: np.ndarray) -> float:
 
 
 def _median(values: np.ndarray) -> float:
-    """The lower median: the middle of two may be halfway to infinity."""
+    """The lower median: the mean of the middle two would be infinite where one of them is."""
     return float(np.sort(values)[(len(values) - 1) // 2])

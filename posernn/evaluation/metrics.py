@@ -1,9 +1,9 @@
-"""How good predicted joints are: PCKh with its groups, curve and area, RMSE, intervals of differences.
+"""Defines the scores of predicted joints: PCKh (per joint, groups, Total, curve, AUC), RMSE, bootstrap intervals.
 
 Convention:
-    - `errors` are (N, 16) distances in head sizes. NaN: not scored. Infinite: scored, but predicted nowhere.
-    - A joint is scored when it is annotated and the person has a head size; occluded ones count.
-    - Scores are fractions in [0, 1]; whoever prints them makes them percent.
+    - `errors` are (N, 16) distances in head sizes. NaN: not scored. Infinite: scored, but the prediction is not finite.
+    - A joint is scored when it is annotated and the person has a head size; occluded joints are scored, too.
+    - Scores are fractions in [0, 1].
 
 Axes: N people, 16 joints in skeleton order, T thresholds.
 """
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from posernn.pose.skeleton import PCKH_GROUPS, SCORED_JOINTS, Joint
 
 THRESHOLDS: Float[np.ndarray, "51"] = np.arange(51) / 100
-"""0, 0.01 ... 0.5 head sizes. Divided, not multiplied: 35 * 0.01 is not the number that 0.35 is."""
+"""0, 0.01 ... 0.5 head sizes. Divided, not multiplied: 35 * 0.01 != 0.35 in floating point."""
 
 HeadConvention = Literal["official", "head_top"]
 
@@ -24,7 +24,7 @@ HEAD_CONVENTIONS: dict[HeadConvention, tuple[Joint, ...]] = {
     "official": PCKH_GROUPS["Head"],
     "head_top": (Joint.HEAD_TOP,),
 }
-"""What the group "Head" holds. official: evalMPII; head_top: HRNet, SimpleBaselines, mmpose."""
+"""Joints of the group "Head". official: evalMPII; head_top: HRNet, SimpleBaselines, mmpose."""
 
 
 def distances(
@@ -32,14 +32,14 @@ def distances(
     truth: Float[np.ndarray, "N 16 2"],
     annotated: Bool[np.ndarray, "N 16"],
 ) -> Float[np.ndarray, "N 16"]:
-    """Euclidean distance of each joint from the truth.
+    """Compute the Euclidean distance of each joint from the truth.
 
     Args:
         pred: predicted joints in any frame, (N, 16, 2) xy.
         truth: true joints in the same frame.
         annotated: (N, 16).
     Returns:
-        (N, 16) in the frame's unit. NaN: not annotated. Infinite: the prediction is not finite.
+        (N, 16) in the unit of the frame. NaN: not annotated. Infinite: the prediction is not finite.
     Raises:
         ValueError: an annotated joint has no finite truth.
     """
@@ -48,7 +48,7 @@ def distances(
     with np.errstate(invalid="ignore"):
         offset = pred.astype(np.float64) - truth
         distance = np.hypot(offset[..., 0], offset[..., 1])
-    # A comparison with NaN is false both ways, so a NaN would be neither right nor wrong further down.
+    # Comparisons with NaN are false: as NaN, such a prediction would count as not scored instead of wrong.
     distance = np.where(np.isfinite(pred).all(axis=-1), distance, np.inf)
     return np.where(annotated, distance, np.nan)
 
@@ -59,15 +59,15 @@ def normalized_errors(
     annotated: Bool[np.ndarray, "N 16"],
     head_size: Float[np.ndarray, "N"],
 ) -> Float[np.ndarray, "N 16"]:
-    """Distances in head sizes: what every PCKh below is computed from.
+    """Compute distances in head sizes, from which every PCKh below is computed.
 
     Args:
         pred_image: predicted joints, image px, (N, 16, 2) xy.
         joints_image: true joints, image px.
         annotated: (N, 16).
-        head_size: (N,), image px; people without one (NaN, 0) are not scored.
+        head_size: (N,), image px; people without a head size (NaN, 0) are not scored.
     Returns:
-        (N, 16) head sizes; NaN: not scored; infinite, so wrong at any threshold: predicted nowhere.
+        (N, 16) head sizes; NaN: not scored; infinite (wrong at any threshold): the prediction is not finite.
     Raises:
         ValueError: an annotated joint has no finite truth.
     Source: evalMPII, computePCK.m.
@@ -79,13 +79,13 @@ def normalized_errors(
 
 
 def pckh(errors: Float[np.ndarray, "N 16"], threshold: float = 0.5) -> Float[np.ndarray, "16"]:
-    """Fraction of scored joints within `threshold` head sizes of the truth, for each joint.
+    """Compute PCKh: for each joint, the fraction of people with an error of at most `threshold` head sizes.
 
     Args:
-        errors: (N, 16), of `normalized_errors`.
-        threshold: head sizes; a joint exactly there is right.
+        errors: (N, 16), from `normalized_errors`.
+        threshold: head sizes; an error equal to the threshold is correct.
     Returns:
-        (16,) fractions in [0, 1]; NaN where nobody is scored.
+        (16,) fractions in [0, 1]; NaN for a joint that is scored in nobody.
     Source: Andriluka et al. 2014; evalMPII computePCK.m.
     """
     correct = (errors <= threshold).sum(axis=0)
@@ -94,7 +94,7 @@ def pckh(errors: Float[np.ndarray, "N 16"], threshold: float = 0.5) -> Float[np.
 
 
 def pckh_total(errors: Float[np.ndarray, "N 16"], threshold: float = 0.5) -> float:
-    """Fraction right of all scored joints pooled, without pelvis and thorax; NaN when nothing is scored."""
+    """Total PCKh: the fraction of correct joints over all people and joints but pelvis and thorax; NaN: none scored."""
     correct, scored = _count_per_person(errors, threshold)
     return float(correct.sum() / scored.sum()) if scored.any() else float("nan")
 
@@ -102,12 +102,12 @@ def pckh_total(errors: Float[np.ndarray, "N 16"], threshold: float = 0.5) -> flo
 def pckh_groups(
     errors: Float[np.ndarray, "N 16"], threshold: float = 0.5, *, head: HeadConvention = "official"
 ) -> dict[str, float]:
-    """PCKh of the seven groups, each the mean of its joints' figures, and of Total.
+    """Compute PCKh of the seven groups (each the mean over its joints) and Total.
 
     Args:
-        errors: (N, 16), of `normalized_errors`.
+        errors: (N, 16), from `normalized_errors`.
         threshold: head sizes.
-        head: what "Head" holds, a key of HEAD_CONVENTIONS; Total is the same in both.
+        head: a key of HEAD_CONVENTIONS: the joints of "Head"; Total does not depend on it.
     Returns:
         Fractions in [0, 1] by group, in the order of published tables; NaN where no joint is scored.
     Source: evalMPII computePCK.m.
@@ -122,13 +122,13 @@ def pckh_groups(
 def pckh_curve(
     errors: Float[np.ndarray, "N 16"], thresholds: Float[np.ndarray, "T"] = THRESHOLDS
 ) -> Float[np.ndarray, "T"]:
-    """Total PCKh at each threshold.
+    """Compute Total PCKh at each threshold.
 
     Args:
-        errors: (N, 16), of `normalized_errors`.
+        errors: (N, 16), from `normalized_errors`.
         thresholds: (T,) head sizes.
     Returns:
-        (T,) fractions in [0, 1]; NaN when nothing is scored.
+        (T,) fractions in [0, 1]; NaN when no joint is scored.
     """
     scored = errors[:, SCORED_JOINTS]
     ranked = np.sort(scored[~np.isnan(scored)])
@@ -138,7 +138,7 @@ def pckh_curve(
 
 
 def area_under_curve(curve: Float[np.ndarray, "T"], thresholds: Float[np.ndarray, "T"] = THRESHOLDS) -> float:
-    """Area under a PCKh curve by the trapezium rule, over the range's width; 1 when all is perfect."""
+    """Area under a PCKh curve (AUC) by the trapezoidal rule, divided by the range of thresholds; in [0, 1]."""
     return float(np.trapezoid(curve, thresholds) / (thresholds[-1] - thresholds[0]))
 
 
@@ -147,16 +147,16 @@ def rmse(
     truth: Float[np.ndarray, "N 16 2"],
     annotated: Bool[np.ndarray, "N 16"],
 ) -> float:
-    """Root of the mean squared Euclidean distance over all annotated joints, pelvis and thorax among them.
+    """Compute the RMSE: root of the mean squared Euclidean distance over all annotated joints, pelvis and thorax too.
 
-    The mean runs over joints, not coordinates, and the root comes last: a mean distance would be smaller.
+    The mean is over joints, not over coordinates.
 
     Args:
         pred: predicted joints in any frame, (N, 16, 2) xy.
         truth: true joints in the same frame.
         annotated: (N, 16).
     Returns:
-        In the frame's unit; infinite when a prediction is not finite, NaN when nothing is annotated.
+        In the unit of the frame; infinite when a prediction is not finite, NaN when no joint is annotated.
     Raises:
         ValueError: an annotated joint has no finite truth.
     """
@@ -165,12 +165,12 @@ def rmse(
 
 
 def num_without_score(errors: Float[np.ndarray, "N 16"]) -> int:
-    """How many people have not one scored joint, and so no part in any PCKh."""
+    """Count the people without a scored joint: no PCKh depends on them."""
     return int((_count_per_person(errors, 0.0)[1] == 0).sum())
 
 
 class Difference(NamedTuple):
-    """A difference of two scores and the interval in which it lies when other people are drawn. Fractions."""
+    """A difference of two scores with its confidence interval."""
 
     value: float
     low: float
@@ -186,21 +186,21 @@ def bootstrap_difference(
     seed: int,
     confidence: float = 0.95,
 ) -> Difference:
-    """Total PCKh of one minus that of another on the same people, with its paired bootstrap interval.
+    """Subtract the Total PCKh of two predictions for the same people, with a paired bootstrap interval.
 
-    People are resampled, not joints: the joints of one person succeed and fail together. A draw depends on a
-    person only through (joints gained, joints scored), so it is enough to draw how often each such pair
-    occurs: the same distribution as drawing N people, with a few hundred numbers instead of N.
+    People are resampled, not joints: the errors of one person's joints are correlated. A resample depends on a
+    person only through (joints gained, joints scored), so the counts of these pairs are drawn from a multinomial:
+    the same distribution as drawing N people, with a few hundred numbers instead of N.
 
     Args:
-        errors: (N, 16), of `normalized_errors`.
-        other_errors: of the same people, subtracted.
+        errors: (N, 16), from `normalized_errors`.
+        other_errors: (N, 16), of the same people; their score is subtracted.
         threshold: head sizes.
-        draws: resampled sets of people.
-        seed: of the draws.
-        confidence: share of the draws between low and high; as many lie below as above.
+        draws: number of bootstrap resamples.
+        seed: seed of the resampling.
+        confidence: coverage of the interval.
     Returns:
-        Fractions; NaN when nobody is scored.
+        Fractions; NaN when no joint is scored.
     Raises:
         ValueError: the two are not scored on the same joints.
     Source: Efron & Tibshirani 1993, chapter 13 (percentile interval).
@@ -222,9 +222,9 @@ def bootstrap_difference(
 
 
 def _count_per_person(errors: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Right and scored joints of each person, (N,) each, without pelvis and thorax."""
-    mine = errors[:, SCORED_JOINTS]
-    return (mine <= threshold).sum(axis=1), (~np.isnan(mine)).sum(axis=1)
+    """Correct and scored joints of each person, (N,) each, without pelvis and thorax."""
+    scored = errors[:, SCORED_JOINTS]
+    return (scored <= threshold).sum(axis=1), (~np.isnan(scored)).sum(axis=1)
 
 
 def _mean_of_known(values: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Files that come of a training and its evaluation: written by evaluate, read by compare."""
+"""Reads and writes the files of results/<entry> (evaluate writes them, compare reads them) and reads history.csv."""
 
 import csv
 import zipfile
@@ -16,7 +16,7 @@ from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_table, replacing, write_csv, write_json, write_table
 
 HISTORY = ("iteration", "train_rmse", "val_rmse")
-"""Columns of history.csv that are drawn."""
+"""Columns of history.csv that the report draws."""
 
 
 def write_scores(
@@ -32,13 +32,13 @@ def write_scores(
 
     Args:
         out: folder.
-        crops: of the people, for their keys.
+        crops: crops of the people, with their keys.
         people: the truth.
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
         joint_order: a key of DECODE_ORDERS; None: all joints at once.
-        seed: of who gets whose crop.
+        seed: seed of the exchange of crops between people.
     Returns:
-        What is in metrics.json; percent and px, None for what is not a number.
+        The content of metrics.json; percent and px, None for NaN and infinity.
     """
     found = scores.rounded(scores.score(pred_crop, people) | scores.diagnose(pred_crop, people, seed))
     keys = pc.struct_field(crops["image"], "path"), crops["image_index"], crops["person_index"]
@@ -53,52 +53,58 @@ def write_scores(
 
 
 def read_predictions(path: Path, crops: pa.Table) -> Float[np.ndarray, "N 16 2"]:
-    """Predicted joints, crop px, of exactly these crops.
+    """Read the predicted joints of these crops, crop px.
 
     Raises:
-        InputError: no such file, or predictions for other people or in another order.
+        InputError: the file is missing, or has predictions for other people or in another order.
     """
     table = read_table(path, schemas.PREDICTIONS)
     keys = ["image_index", "person_index"]
     if not table.select(keys).combine_chunks().equals(crops.select(keys).combine_chunks()):
         raise InputError(
-            f"{path}: expected predictions for the {len(crops)} held-out people, got {len(table)} for others;"
-            " evaluate again"
+            f"{path}: expected predictions for the {len(crops)} held-out people, got {len(table)} predictions for other"
+            " people; run the evaluate stage"
         )
     return schemas.to_numpy(table, "joints_crop")
 
 
 def read_history(path: Path) -> dict[str, Float[np.ndarray, "K"]]:
-    """The columns of a training's history.csv.
+    """Read the columns HISTORY of a training's history.csv.
 
     Raises:
-        InputError: missing, or not numbers in columns.
+        InputError: the file is missing, or lacks a number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         if not rows:
-            raise ValueError("no row")
+            raise ValueError("no rows")
         return {name: np.array([float(row[name]) for row in rows]) for name in HISTORY}
     except OSError as error:
-        raise InputError(f"{path}: expected a training's history, got {error.strerror}; train first") from error
+        raise InputError(f"{path}: expected a training history, got {error.strerror}; run the train stage") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: expected numbers in columns {', '.join(HISTORY)}, got {error}; train again"
+            f"{path}: expected numbers in columns {', '.join(HISTORY)}, got {error}; run the train stage"
         ) from error
 
 
-def write_attention(path: Path, who: Int[np.ndarray, "P"], maps: Float[np.ndarray, "P 16 M M"]) -> None:
-    """Keep attention maps; `who` are the rows of their people among the held-out crops."""
+def write_maps(path: Path, who: Int[np.ndarray, "P"], maps: Float[np.ndarray, "P 16 H W"]) -> None:
+    """Write the maps of a few people (attention, heat maps).
+
+    Args:
+        path: .npz file.
+        who: rows of the people among the held-out crops.
+        maps: one per joint in skeleton order, each summing to 1.
+    """
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, who=who, maps=maps)
 
 
-def read_attention(path: Path) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, "P 16 M M"]] | None:
-    """Rows of people and their maps; None where the model has no attention.
+def read_maps(path: Path) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, "P 16 H W"]] | None:
+    """Read rows of people and their maps; None where there is no such file: the model has no maps.
 
     Raises:
-        InputError: the file is not what `write_attention` writes.
+        InputError: the file was not written by `write_maps`.
     """
     try:
         with np.load(path) as arrays:
@@ -106,4 +112,4 @@ def read_attention(path: Path) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, 
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: expected attention maps, got {error}; evaluate again") from error
+        raise InputError(f"{path}: expected maps of joints, got {error}; run the evaluate stage") from error

@@ -1,4 +1,4 @@
-"""Predictions for the held-out people -> scores, diagnostics, rows of tables. Figures are percent, as published."""
+"""Scores predictions for the held-out people: all metrics and diagnostics of one model, in percent and px."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from posernn.pose.skeleton import DECODE_ORDERS, Joint
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class People:
-    """What is known of the people that are scored.
+    """Ground truth of the people that are scored.
 
     Attributes:
         joints_crop: crop px, (N, 16, 2) xy; NaN where not annotated.
@@ -37,16 +37,16 @@ class People:
         return len(self.joints_crop)
 
     def to_image(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16 2"]:
-        """Each person's predictions by that person's own affine: crop px -> image px."""
+        """Move each person's predictions by the affine of that person: crop px -> image px."""
         return geometry.transform(pred_crop.astype(np.float64), self.crop_to_image)
 
     def errors(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16"]:
-        """Distances from the truth in head sizes; see `metrics.normalized_errors`."""
+        """Compute distances from the truth in head sizes; see `metrics.normalized_errors`."""
         return metrics.normalized_errors(self.to_image(pred_crop), self.joints_image, self.annotated, self.head_size)
 
 
 def people_of(crops: pa.Table) -> People:
-    """The people of a table of crops, row by row."""
+    """Read the ground truth from a table of crops, row by row."""
     return People(
         joints_crop=schemas.to_numpy(crops, "joints_crop"),
         joints_image=schemas.to_numpy(crops, "joints_image"),
@@ -57,19 +57,19 @@ def people_of(crops: pa.Table) -> People:
 
 
 def jpegs_of(crops: pa.Table) -> list[bytes]:
-    """The pictures of a table of crops, row by row."""
+    """Read the JPEG files from a table of crops, row by row."""
     return pc.struct_field(crops["image"], "bytes").to_pylist()
 
 
 def sample(people: People, num: int, seed: int) -> Int[np.ndarray, "P"]:
-    """Whom to draw: `num` scored people by lot, the same for every model; fewer where there are no more."""
+    """Draw `num` random scored people (or all, if there are fewer) for figures; the same for every model."""
     candidates = np.flatnonzero(~np.isnan(people.errors(people.joints_crop)).all(axis=1))
     drawn = np.random.default_rng(seed).choice(candidates, size=min(num, len(candidates)), replace=False)
     return np.sort(drawn)
 
 
 def score(pred_crop: Float[np.ndarray, "N 16 2"], people: People) -> dict[str, float]:
-    """All scores of one set of predictions.
+    """Compute all scores of one set of predictions.
 
     Args:
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
@@ -93,17 +93,17 @@ def score(pred_crop: Float[np.ndarray, "N 16 2"], people: People) -> dict[str, f
 
 
 def diagnose(pred_crop: Float[np.ndarray, "N 16 2"], people: People, seed: int) -> dict[str, float]:
-    """Does the model look at the picture? See `posernn.evaluation.diagnostics`.
+    """Measure whether a model uses the image; see `posernn.evaluation.diagnostics`.
 
-    Somebody else's crop needs no second run of the model: what it said of that crop is known, and only has to be
-    put into this person's box.
+    The model does not run again on the crop of another person: its prediction for that crop is known, and is placed
+    into this person's box.
 
     Args:
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
         people: the truth.
-        seed: of who gets whose crop.
+        seed: seed of the exchange of crops between people.
     Returns:
-        spread_ratio: mean over joints; pckh_total_other_crop: percent, NaN with a single person.
+        spread_ratio: mean over joints; pckh_total_other_crop: percent, NaN for a single person.
     """
     ratios = diagnostics.spread_ratio(pred_crop, people.joints_crop, people.annotated)
     other = float("nan")
@@ -120,12 +120,12 @@ def diagnose(pred_crop: Float[np.ndarray, "N 16 2"], people: People, seed: int) 
 def per_joint(
     pred_crop: Float[np.ndarray, "N 16 2"], people: People, joint_order: str | None
 ) -> list[dict[str, str | int | float | None]]:
-    """One row per joint, in decode order.
+    """Score each joint: one row per joint, in decode order.
 
     Args:
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
         people: the truth.
-        joint_order: a key of DECODE_ORDERS; None: all joints at once, so `step` is None and the order MPII's.
+        joint_order: a key of DECODE_ORDERS; None: all joints at once, rows in MPII's order and `step` None.
     Returns:
         joint, step (from 1), num_scored, pckh (percent), median_error, mean_error (head sizes), spread_ratio.
     """
@@ -146,13 +146,13 @@ def per_joint(
 
 
 def num_right(pred_crop: Float[np.ndarray, "N 16 2"], people: People, who: Int[np.ndarray, "P"]) -> list[str]:
-    """For pictures: "9/14", so many of a person's scored joints are right @0.5."""
+    """Count the correct joints (@0.5) of the people in rows `who`, as text for figures: "9/14" of the scored joints."""
     errors = people.errors(pred_crop)[who][:, metrics.SCORED_JOINTS]
-    return [f"{(mine <= 0.5).sum()}/{(~np.isnan(mine)).sum()}" for mine in errors]
+    return [f"{(person <= 0.5).sum()}/{(~np.isnan(person)).sum()}" for person in errors]
 
 
 def rounded(values: dict, digits: int = 4) -> dict:
-    """For files that people compare: fewer digits, and None for what JSON and DVC have no number for."""
+    """Round for JSON and CSV files; NaN and infinity, which JSON does not have, become None."""
 
     def plain(value):
         if isinstance(value, dict):
@@ -170,13 +170,13 @@ def predict_in_chunks(
     chunk: int,
     progress: Callable[[int, int], None],
 ) -> Float[np.ndarray, "N 16 2"]:
-    """Predict so many crops at a time, so that only those are decoded in memory.
+    """Predict `chunk` crops at a time, to limit the memory of decoded images.
 
     Args:
         predict: JPEG files -> joints in any frame.
         jpegs: one per person.
         chunk: crops at a time.
-        progress: is told how many are done.
+        progress: called with (crops done, all crops) after each chunk.
     """
     parts = []
     for start in range(0, len(jpegs), chunk):

@@ -1,4 +1,4 @@
-"""All figures of a comparison."""
+"""Draws all figures of a comparison."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from posernn.evaluation import metrics, scores
-from posernn.evaluation.comparison import MODELS, Comparison
+from posernn.evaluation.comparison import Comparison
 from posernn.evaluation.scores import People
 from posernn.report import curves
 from posernn.report import people as pictures
@@ -20,46 +20,44 @@ def draw_comparison(
     jpegs: Sequence[bytes],
     who: Int[np.ndarray, "P"],
     histories: Mapping[str, Mapping[str, Float[np.ndarray, "K"]]],
-    attention: Mapping[str, tuple[Int[np.ndarray, "Q"], Float[np.ndarray, "Q 16 M M"]] | None],
+    maps: Mapping[str, tuple[Int[np.ndarray, "Q"], Float[np.ndarray, "Q 16 H W"]] | None],
 ) -> dict[str, Figure]:
-    """Draw what was compared.
+    """Draw all figures of a comparison.
 
     Args:
         comparison: the scores.
         people: the truth.
-        predictions: role -> joints, crop px, (N, 16, 2) xy.
+        predictions: entry -> joints, crop px, (N, 16, 2) xy.
         jpegs: the crops of `people`.
         who: rows of the people to draw; may be empty.
-        histories: role of a model -> of `results.read_history`.
-        attention: role of a model -> of `results.read_attention`.
+        histories: entry -> result of `results.read_history`.
+        maps: entry -> result of `results.read_maps`.
     Returns:
-        File name without ending -> figure.
+        File name without suffix -> figure.
     """
-    labels = comparison.labels
-    shown = {role: comparison.per_joint[role] for role in (comparison.better_constant, *MODELS)}
+    labels, entries = comparison.labels, comparison.entries
+    shown = {name: comparison.per_joint[name] for name in (comparison.better_constant, *entries)}
     figures = {
         "pckh_over_threshold": curves.pckh_over_threshold(comparison.curves, labels, metrics.THRESHOLDS),
         "rmse_over_iterations": curves.rmse_over_iterations(histories, labels),
         "joint_errors": curves.joint_errors(shown, labels, comparison.joint_order),
     }
     if len(who):
-        poses = {labels[role]: predictions[role][who] for role in MODELS}
         figures["sample_people"] = pictures.sample_people(
             pictures.read_pictures([jpegs[row] for row in who]),
             people.crop_to_image[who],
-            {"truth": people.joints_crop[who]} | poses,
+            {"truth": people.joints_crop[who]} | {labels[entry]: predictions[entry][who] for entry in entries},
             people.annotated[who],
-            {labels[role]: scores.num_right(predictions[role], people, who) for role in MODELS},
+            {labels[entry]: scores.num_right(predictions[entry], people, who) for entry in entries},
         )
-    for role, found in attention.items():
-        joint_order = comparison.joint_orders[role]
-        if found is not None and joint_order is not None:
-            rows, maps = found
-            figures[f"attention_{role}"] = pictures.attention(
+    for entry, found in maps.items():
+        if found is not None:
+            rows, maps_of_rows = found
+            figures[f"maps_{entry}"] = pictures.joint_maps(
                 pictures.read_pictures([jpegs[row] for row in rows]),
                 people.crop_to_image[rows],
-                maps,
-                predictions[role][rows],
-                joint_order,
+                maps_of_rows,
+                predictions[entry][rows],
+                comparison.joint_orders[entry],
             )
     return figures

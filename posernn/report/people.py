@@ -1,4 +1,4 @@
-"""Figures of people: crops with skeletons and attention maps on them."""
+"""Draws people: crops with skeletons, and maps of the joints over crops."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from posernn.pose.skeleton import DECODE_ORDERS, LIMBS, Joint
 from posernn.report.style import LEFT, MIDDLE, RIGHT, STYLE
 
 MAX_WIDTH = 10.0
-"""Inches of pictures side by side."""
+"""Maximum width of a row of crops, inches."""
 
 
 def read_pictures(jpegs: Sequence[bytes]) -> UInt8[np.ndarray, "P S S 3"]:
@@ -32,14 +32,14 @@ def sample_people(
     annotated: Bool[np.ndarray, "P 16"],
     notes: Mapping[str, Sequence[str]],
 ) -> Figure:
-    """People side by side, the truth above and each model's skeleton below; crops un-stretched as in the image.
+    """Draw people side by side: the truth in the first row, predicted skeletons below; crops in the image's aspect.
 
     Args:
         pictures: the crops.
-        crop_to_image: their affines; they say how far a crop was stretched.
+        crop_to_image: their affines, which give the aspect of each crop in the image.
         poses: name of the row -> joints, crop px.
-        annotated: (P, 16); other joints are not drawn, as nothing is known of them.
-        notes: name of the row -> how many joints are right, per person; not every row needs them.
+        annotated: (P, 16); only annotated joints are drawn.
+        notes: name of the row -> text below each person: the number of correct joints. May lack rows.
     """
     ratios = np.clip(1 / _aspects(crop_to_image), 0.4, 1.6)  # width / height
     height = min(1.55, MAX_WIDTH / ratios.sum())
@@ -56,43 +56,43 @@ def sample_people(
         Line2D([], [], color=color, label=f"the person's {side}") for side, color in (("right", RIGHT), ("left", LEFT))
     ]
     if notes:
-        sides.append(Line2D([], [], linestyle="none", label="below: joints right @0.5"))
+        sides.append(Line2D([], [], linestyle="none", label="below: correct joints @0.5"))
     figure.legend(handles=sides, loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
 @matplotlib.rc_context(STYLE)
-def attention(
+def joint_maps(
     pictures: UInt8[np.ndarray, "P S S 3"],
     crop_to_image: Float[np.ndarray, "P 2 3"],
-    maps: Float[np.ndarray, "P 16 M M"],
+    maps: Float[np.ndarray, "P 16 H W"],
     pred_crop: Float[np.ndarray, "P 16 2"],
-    joint_order: str,
+    joint_order: str | None,
 ) -> Figure:
-    """Where the model looked for each joint: 16 maps per person, in decode order.
+    """Draw the 16 maps of each person (attention, heat maps) over the crop, in decode order.
 
     Args:
         pictures: the crops.
-        crop_to_image: their affines; they say how far a crop was stretched.
-        maps: weights in skeleton order, each map summing to 1.
-        pred_crop: where it put the joint, crop px; a ring.
-        joint_order: a key of DECODE_ORDERS.
+        crop_to_image: their affines, which give the aspect of each crop in the image.
+        maps: joints in skeleton order, each map summing to 1.
+        pred_crop: predicted joints, crop px, drawn as rings.
+        joint_order: a key of DECODE_ORDERS; None: all joints at once, drawn in skeleton order.
     """
     columns = len(Joint) // 2
     ratio = float(np.clip(1 / _aspects(crop_to_image), 0.5, 1.2).max())
     height = 0.35 + 2.3 * len(pictures)
     figure = Figure(figsize=(columns * ratio, height))
-    # Every cell is of one size, so no layout needs to be searched for: that would take seconds.
+    # All cells have the same size: a fixed layout saves the seconds that constrained layout takes.
     figure.subplots_adjust(0.005, 0.05 / height, 0.995, 1 - 0.45 / height, wspace=0.04, hspace=0.16)
     grid = figure.subplots(2 * len(pictures), columns, squeeze=False)
     side = pictures.shape[1]
     for person in range(len(pictures)):
         grey = pictures[person].mean(axis=-1)
-        for step, joint in enumerate(DECODE_ORDERS[joint_order]):
+        for step, joint in enumerate(DECODE_ORDERS[joint_order] if joint_order else Joint):
             axes = grid[2 * person + step // columns, step % columns]
             _show_crop(axes, grey, crop_to_image[person])
-            # One scale per person: an even map must not look like a sharp one.
-            weight = maps[person, joint] / maps[person].max()  # (M, M)
+            # One colour scale per person: a uniform map must not look like a peaked one.
+            weight = maps[person, joint] / maps[person].max()  # (H, W)
             axes.imshow(
                 weight,
                 extent=(-0.5, side - 0.5, side - 0.5, -0.5),
@@ -104,20 +104,15 @@ def attention(
             )
             axes.set_aspect(_aspects(crop_to_image)[person])
             axes.scatter(*pred_crop[person, joint], s=30, facecolor="none", edgecolor="white", linewidth=1.2)
-            axes.set_title(f"{step + 1} {joint.label}", fontsize=7, pad=2, loc="center")
-    figure.suptitle(
-        "Attention, step by step; ring: the predicted joint",
-        x=0.01,
-        y=1 - 0.05 / height,
-        ha="left",
-        va="top",
-        fontsize=10,
-    )
+            title = f"{step + 1} {joint.label}" if joint_order else joint.label
+            axes.set_title(title, fontsize=7, pad=2, loc="center")
+    title = f"Maps of the joints, {'in decode order' if joint_order else 'all at once'}; ring: the predicted joint"
+    figure.suptitle(title, x=0.01, y=1 - 0.05 / height, ha="left", va="top", fontsize=10)
     return figure
 
 
 def draw_skeleton(axes: Axes, joints: Float[np.ndarray, "16 2"], drawn: Bool[np.ndarray, "16"]) -> None:
-    """Limbs and joints on a picture: the person's right and left in two colours, each on a dark edge."""
+    """Draw limbs and joints: the person's right and left side in two colours, with dark edges."""
     known = drawn & np.isfinite(joints).all(axis=-1)
     for limb in LIMBS:
         if known[list(limb)].all():
@@ -139,7 +134,7 @@ def _side_color(joints: Sequence[Joint]) -> str:
 
 
 def _aspects(crop_to_image: np.ndarray) -> np.ndarray:
-    """Height over width of crops in the image, (P,)."""
+    """Height divided by width of each crop in the image, (P,)."""
     width, height = np.linalg.norm(crop_to_image[:, :, :2], axis=1).T
     return height / width
 

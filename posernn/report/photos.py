@@ -1,4 +1,4 @@
-"""Pictures from anywhere -> people to predict -> joints in files and drawings: what `posernn predict` is made of."""
+"""Reads photos or crops for `posernn predict`, and writes and draws the predicted joints."""
 
 import io
 from collections.abc import Sequence
@@ -22,37 +22,37 @@ from posernn.runtime import files
 from posernn.runtime.errors import InputError
 
 DRAWN_SIDE = 448
-"""Pictures in drawings, px; a small model's own crops would be too coarse to look at."""
+"""Minimum side of the pictures in drawings, px: the crops of a small model are too coarse to look at."""
 DRAWN_SCALE = 3.0
-"""Drawings, by the size of a person in the figures of the report."""
+"""Size of a drawing, as a multiple of a person in the figures of the report."""
 
 
 class Person(NamedTuple):
-    """Somebody to predict."""
+    """A person whose joints are to be predicted."""
 
     image: str
     image_index: int
     person_index: int
     crop: Image.Image
     crop_to_image: Float[np.ndarray, "2 3"]
-    picture: Image.Image  # shows what the crop shows, for people to look at
+    picture: Image.Image  # the same view as the crop, in the resolution of drawings
 
 
 def people_of_crops(folder: Path, side: int) -> list[Person]:
-    """Everybody of the val split in a folder of crops.
+    """Read the people of the val split from a folder of crops.
 
     Args:
-        folder: as the crops stage writes it.
-        side: crop px, as the model was trained.
+        folder: output of the crops stage.
+        side: crop size of the model, px.
     Raises:
-        InputError: no crops, or of another size.
+        InputError: the folder has no crops, or crops of another size.
     """
     table = read_crops(folder, "val")
     crops = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in scores.jpegs_of(table)]
     if crops[0].size != (side, side):
         raise InputError(
-            f"{folder}: expected crops of {side} px, which the model was trained with, got {crops[0].width}; "
-            "run the crops stage with its crop_size"
+            f"{folder}: expected crops of {side} px, as the model was trained with, got {crops[0].width} px; "
+            "set the data set's crop_size and run the crops stage"
         )
     rows = zip(*(table[name].to_pylist() for name in ("image", "image_index", "person_index")), strict=True)
     affines = scores.people_of(table).crop_to_image
@@ -65,17 +65,17 @@ def people_of_crops(folder: Path, side: int) -> list[Person]:
 def people_of_images(
     paths: Sequence[Path], box_image: Float[np.ndarray, "4"] | None, side: int, *, keep_aspect: bool
 ) -> tuple[list[Person], list[str]]:
-    """One person in each image file.
+    """Read image files that show one person each.
 
     Args:
         paths: JPEG, PNG, WebP or BMP files.
         box_image: (4,) xyxy, image px, around the person; None: the whole image.
-        side: crop px, as the model was trained.
-        keep_aspect: grow the box to a square; else stretch it.
+        side: crop size of the model, px.
+        keep_aspect: extend the box to a square; False: stretch it.
     Returns:
-        the people, numbered as their files are, and for each file that is left out the reason.
+        the people, with the number of their file, and a line with the reason for each file that is left out.
     Raises:
-        InputError: not one image can be read.
+        InputError: no image can be read.
     """
     people, left_out = [], []
     for number, path in enumerate(paths):
@@ -95,7 +95,7 @@ def people_of_images(
 
 
 def write(path: Path, people: Sequence[Person], joints_crop: Float[np.ndarray, "N 16 2"]) -> None:
-    """Write predictions: `schemas.PREDICTIONS` to .parquet; names of joints and image px to .json.
+    """Write predictions: a table of `schemas.PREDICTIONS` as .parquet, or joints by name, image px, as .json.
 
     Raises:
         InputError: the file cannot be written.
@@ -124,10 +124,10 @@ def write(path: Path, people: Sequence[Person], joints_crop: Float[np.ndarray, "
 
 
 def draw(folder: Path, people: Sequence[Person], joints_crop: Float[np.ndarray, "N 16 2"]) -> None:
-    """Draw each person's skeleton on a picture of its own, numbered as the rows of the predictions are."""
+    """Draw one picture per person, with the skeleton, named by the row of the predictions."""
     for row, (person, joints) in enumerate(zip(people, joints_crop, strict=True)):
         step = person.picture.width / person.crop.width
-        shown = (joints + 0.5) * step - 0.5  # edges fall on edges; see geometry.py
+        shown = (joints + 0.5) * step - 0.5  # the edges of crop and picture coincide; see geometry.py
         picture, affine = np.asarray(person.picture)[None], person.crop_to_image[None]
         figure = sample_people(picture, affine, {"": shown[None]}, np.ones((1, NUM_JOINTS), dtype=bool), {})
         figure.set_size_inches(*(figure.get_size_inches() * DRAWN_SCALE))
