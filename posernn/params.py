@@ -95,10 +95,12 @@ class Params(_Section):
     """params.yaml, with the section of the chosen data set as `data`.
 
     Attributes:
+        path: of the file.
         entries: the sections that name an architecture: the models that are compared.
         architectures: the sections of architectures, by name.
     """
 
+    path: Path
     dataset: str
     data: Dataset
     parse: Parse
@@ -123,7 +125,7 @@ class Params(_Section):
         """
         if name not in self.entries:
             raise InputError(
-                f"params.yaml: {name}: expected a section with `arch:`, as {' and '.join(self.entries)} are, got none"
+                f"{self.path}: {name}: expected a section with `arch:`, as {' and '.join(self.entries)} are, got none"
             )
         overrides = dict(self.entries[name])
         arch = overrides.pop("arch")
@@ -132,18 +134,22 @@ class Params(_Section):
         for key in [key for key, value in overrides.items() if value is False and key not in settings.model_fields]:
             if self._architectures_with(key):  # a switch that is off asks for nothing: model.arch may be changed alone
                 del overrides[key]
-        shared = {key: getattr(self.data, key) for key in OF_DATASET if key in settings.model_fields}
+        values = {key: getattr(self.data, key) for key in OF_DATASET if key in settings.model_fields} | section
+        self._validated(arch, settings, values)
+        return arch, self._validated(name, settings, values | overrides)
+
+    def _validated(self, where: str, settings: "type[Settings]", values: dict[str, Any]) -> "Settings":
+        """Check the settings of a model, which stand in section `where`."""
         try:
-            return arch, settings.model_validate(shared | section | overrides)
+            return settings.model_validate(values)
         except ValidationError as error:
             first = _first(error)
             key = str(first["loc"][0])
-            where = f"params.yaml: {name if key in overrides else arch}.{key}"
             if first["type"] != "extra_forbidden":
-                raise InputError(f"{where}: {_complaint(first)}") from error
+                raise InputError(f"{self.path}: {where}.{key}: {_complaint(first)}") from error
             others = self._architectures_with(key)
             hint = f"it belongs to arch: {others[0]}" if others else _instead(key, settings)
-            raise InputError(f"{where}: unknown key; {hint}") from error
+            raise InputError(f"{self.path}: {where}.{key}: unknown key; {hint}") from error
 
     def _architectures_with(self, key: str) -> list[str]:
         return [arch for arch in models.architectures() if key in models.module_of(arch).Settings.model_fields]
@@ -158,7 +164,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         InputError: missing, not YAML, or a key that is unknown, absent, of the wrong type or out of range.
     """
     values = _read(path)
-    stages = Params.model_fields.keys() - {"dataset", "data", "entries", "architectures"}
+    stages = Params.model_fields.keys() - {"path", "dataset", "data", "entries", "architectures"}
     known = models.architectures()
     entries = {name: section for name, section in values.items() if name in ENTRIES or "arch" in _mapping(section)}
     architectures = {name: values[name] or {} for name in known if name in values}
@@ -183,7 +189,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         prefix = ""
         return Params.model_validate(
             {name: values[name] for name in stages & values.keys()}
-            | {"dataset": values["dataset"], "data": values[values["dataset"]]}
+            | {"path": path, "dataset": values["dataset"], "data": values[values["dataset"]]}
             | {"entries": entries, "architectures": architectures}
         )
     except ValidationError as error:

@@ -18,11 +18,18 @@ class Recorder:
         self._section, self._path = section, path
 
     def __getattr__(self, name):
-        if name == "architecture":
-            return lambda role: Recorder(self._section.architecture(role), [role])
+        if name == "entry":
+            return self._entry
         if name == "model_dump":
             return self._dump
         return self._note(name)
+
+    def _entry(self, name):
+        arch, settings = self._section.entry(name)
+        read.update(f"{name}.{key}" for key in self._section.entries[name])
+        read.update(f"{arch}.{key}" for key in self._section.architectures[arch])
+        read.update(f"{self._section.dataset}.{key}" for key in params.OF_DATASET)
+        return arch, settings
 
     def _note(self, name):
         value = getattr(self._section, name)
