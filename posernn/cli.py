@@ -208,7 +208,7 @@ def _parse_box(text: str | None) -> "np.ndarray | None":
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000) -> None:
     """Show recorded runs in MLflow's viewer, for this machine only. Ctrl-C ends it."""
-    from posernn.runtime import tracking
+    from posernn.runtime import publish, tracking
 
     uri = tracking.backend_uri()
     if uri.startswith(("http://", "https://")):
@@ -219,6 +219,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.is_file():
         raise InputError(f"{database}: expected recorded runs, got nothing; train first, in the project's folder")
+    publish.claim_artifacts()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
         try:
@@ -235,9 +236,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 @app.command()
 def sync() -> None:
-    """Send to MLflow what could not be sent while it was down."""
-    from posernn.runtime import mlflow_sender, tracking
+    """Send to MLflow the runs and results that it did not take while it was down."""
+    from posernn.runtime import publish, tracking
 
-    sent, busy = mlflow_sender.sync()
-    left = f"; {busy} being written by trainings that send it themselves" if busy else ""
-    typer.echo(f"{sent} runs sent to {tracking.without_secrets(tracking.backend_uri())}{left}")
+    typer.echo(f"{publish.sync()} sent to {tracking.without_secrets(tracking.backend_uri())}")
