@@ -2,7 +2,9 @@
 
 import os
 import socket
+import sqlite3
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -219,7 +221,8 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.is_file():
         raise InputError(f"{database}: expected recorded runs, got nothing; train first, in the project's folder")
-    publish.claim_artifacts()
+    with suppress(sqlite3.OperationalError):  # locked, or without tables: MLflow's to say
+        publish.claim_artifacts()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
         try:
@@ -239,4 +242,4 @@ def sync() -> None:
     """Send to MLflow the runs and results that it did not take while it was down."""
     from posernn.runtime import publish, tracking
 
-    typer.echo(f"{publish.sync()} sent to {tracking.without_secrets(tracking.backend_uri())}")
+    typer.echo(f"{publish.sync()} runs and results sent to {tracking.without_secrets(tracking.backend_uri())}")

@@ -83,12 +83,10 @@ def _experiment(client: "MlflowClient") -> "Experiment":
         place = _artifacts() if tracking.backend_uri().startswith("sqlite:") else None
         return client.get_experiment(client.create_experiment(name, place, tags=KIND))
     if experiment.name != name:
-        raise InputError(
-            f"MLFLOW_TRACKING_URI: expected an MLflow server, got another at {tracking.backend_uri()}; correct it"
-        )
+        raise InputError("MLFLOW_TRACKING_URI: expected an MLflow server, got another there; correct the address")
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    if not os.environ.get("MLFLOW_TRACKING_URI") and experiment.artifact_location != _artifacts():
+    if experiment.artifact_location != _artifacts():
         claim_artifacts()
     return experiment
 
@@ -102,6 +100,8 @@ def claim_artifacts() -> None:
 
     MLflow stores absolute paths: in a project that was copied or moved, they lead to the old folder.
     """
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return
     here = _artifacts()
     with closing(sqlite3.connect(tracking.project_root() / "mlflow.db")) as database, database:
         for (old,) in database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall():
