@@ -28,30 +28,32 @@ ROWS = [
 
 
 @pytest.fixture(scope="session")
-def raced(tmp_path_factory):
-    """Give a project whose database was created by two processes at once: MLflow takes seconds to create one."""
-    root = tmp_path_factory.mktemp("raced")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    processes = []
-    for run_id in ("a" * 32, "b" * 32):
-        folder = root / "mlflow-pending" / run_id
-        folder.mkdir(parents=True)
-        times = {"start_time": "2026-01-01T00:00:00+00:00", "end_time": "2026-01-01T00:00:10+00:00"}
-        run = {"run_id": run_id, "name": "model", "parameters": {}, "tags": {}, "status": "FINISHED"} | times
-        (folder / "run.json").write_text(json.dumps(run))
-        command = [sys.executable, "-m", "posernn.runtime.publish", str(folder)]
-        environment["DVC_ROOT"] = str(root)
-        processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment))
-    assert [process.wait() for process in processes] == [0, 0]
-    return root
+def database(tmp_path_factory):
+    """Give a database with the experiment: MLflow takes seconds to create one."""
+    root = tmp_path_factory.mktemp("database")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        publish.publish(pending_run(root, "a" * 32), ended=True)
+    return root / "mlflow.db"
+
+
+def pending_run(root, run_id):
+    """Write a run that waits to be sent; return its folder."""
+    folder = root / "mlflow-pending" / run_id
+    folder.mkdir(parents=True)
+    times = {"start_time": "2026-01-01T00:00:00+00:00", "end_time": "2026-01-01T00:00:10+00:00"}
+    run = {"run_id": run_id, "name": "model", "parameters": {}, "tags": {}, "status": "FINISHED"} | times
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
 
 
 @pytest.fixture
-def project(tmp_path, raced, monkeypatch):
+def project(tmp_path, database, monkeypatch):
     """Give a project with a database, in which nothing is sent before `publish.sync`."""
     root = tmp_path / "my project"  # MLflow writes the space as %20
     root.mkdir()
-    shutil.copy(raced / "mlflow.db", root / "mlflow.db")
+    shutil.copy(database, root)
     monkeypatch.setenv("DVC_ROOT", str(root))
     for name in (*tracking.ENVIRONMENT_TAGS, "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "POSERNN_TRACKING"):
         monkeypatch.delenv(name, raising=False)
@@ -215,7 +217,7 @@ def test_results_are_added_once_and_leave_status_and_end_as_they_are(project):
     assert pending(project) == []
 
 
-def test_results_of_a_run_that_this_mlflow_has_never_seen_bring_the_run_along(project, raced):
+def test_results_of_a_run_that_this_mlflow_has_never_seen_bring_the_run_along(project):
     with record(project) as run:
         run.log(ROWS)
     shutil.rmtree(project / "mlflow-pending")
@@ -241,7 +243,7 @@ def test_an_experiment_that_was_deleted_in_mlflow_loses_no_training(project):
 
 def test_a_project_that_was_moved_keeps_its_files_in_its_own_folder(project, monkeypatch):
     with record(project) as before:
-        pass
+        before.log(ROWS)
     evaluate(project, AUC=0.1)
     publish.sync()
     moved = project.with_name("elsewhere")
@@ -249,7 +251,7 @@ def test_a_project_that_was_moved_keeps_its_files_in_its_own_folder(project, mon
     there = sorted(project.rglob("*.png"))
     monkeypatch.setenv("DVC_ROOT", str(moved))
     with record(moved) as after:
-        pass
+        after.log(ROWS)
     evaluate(moved, AUC=0.2)
     publish.sync()
     assert sorted(project.rglob("*.png")) == there
@@ -270,11 +272,16 @@ def test_the_experiment_is_the_one_that_mlflow_experiment_name_names(project, mo
     assert recorded(run.run_id, "posernn")[1] is None
 
 
-def test_two_processes_may_create_the_database_at_once(raced, monkeypatch):
-    monkeypatch.setenv("DVC_ROOT", str(raced))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert [recorded(run_id)[1].info.status for run_id in ("a" * 32, "b" * 32)] == ["FINISHED", "FINISHED"]
-    assert pending(raced) == []
+@pytest.mark.campaign
+@pytest.mark.usefixtures("project")
+def test_two_processes_may_create_the_database_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    run_ids = ["a" * 32, "b" * 32]
+    commands = [[PYTHON, "-m", "posernn.runtime.publish", pending_run(tmp_path, run_id)] for run_id in run_ids]
+    processes = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for command in commands]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert [recorded(run_id)[1].info.status for run_id in run_ids] == ["FINISHED", "FINISHED"]
+    assert pending(tmp_path) == []
 
 
 def test_off_writes_the_history_and_records_nothing(project, monkeypatch):
