@@ -2,7 +2,9 @@
 
 import os
 import socket
+import sqlite3
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -212,7 +214,7 @@ def _parse_box(text: str | None) -> "np.ndarray | None":
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000) -> None:
     """Show recorded runs in MLflow's viewer, for this machine only. Ctrl-C ends it."""
-    from posernn.runtime import tracking
+    from posernn.runtime import publish, tracking
 
     uri = tracking.backend_uri()
     if uri.startswith(("http://", "https://")):
@@ -223,6 +225,8 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.is_file():
         raise InputError(f"{database}: expected recorded runs, got nothing; train first, in the project's folder")
+    with suppress(sqlite3.OperationalError):  # locked, or without tables: MLflow's to say
+        publish.claim_artifacts()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
         try:
@@ -239,9 +243,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
 
 @app.command()
 def sync() -> None:
-    """Send to MLflow what could not be sent while it was down."""
-    from posernn.runtime import mlflow_sender, tracking
+    """Send to MLflow the runs and results that it did not take while it was down."""
+    from posernn.runtime import publish, tracking
 
-    sent, busy = mlflow_sender.sync()
-    left = f"; {busy} being written by trainings that send it themselves" if busy else ""
-    typer.echo(f"{sent} runs sent to {tracking.without_secrets(tracking.backend_uri())}{left}")
+    typer.echo(f"{publish.sync()} runs and results sent to {tracking.without_secrets(tracking.backend_uri())}")

@@ -60,8 +60,7 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
         results.write_maps(out / "maps.npz", few, maps.numpy())
         figure = joint_maps(pictures[: len(few)], affines[: len(few)], maps.numpy(), pred_crop[few], joint_order)
         save_figure(figure, out / "maps.png")
-    finite = {key: float(value) for key, value in found.items() if value is not None}
-    tracking.add_results(read_json(run_dir / "run.json")["run_id"], finite, out)
+    tracking.publish_results(run_dir, out)
     print(f"evaluate: {name}: PCKh@0.5 {found['pckh_total']} percent over {len(people):,} people; see {out}")
 
 

@@ -9,7 +9,6 @@ from posernn.data import batches
 from posernn.data.augmentation import Augmentation
 from posernn.runtime import tracking
 from posernn.runtime.device import choose_device, choose_dtype
-from posernn.runtime.files import write_csv, write_json
 from posernn.runtime.progress import progress_bar, silent
 from posernn.training import checkpoints, loop, processes
 from posernn.training.following import follow
@@ -78,17 +77,20 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
         if not first:
             follow(steps, data.iterations, group=group)
             return
-        with tracking.start_run(title, parameters=all_settings, tags=tags, run_id=extra["run_id"]) as tracked:
+        with tracking.record(out, name=title, parameters=all_settings, tags=tags, run_id=extra["run_id"]) as recorded:
 
             def save() -> None:
-                checkpoints.save(checkpoint, state, arch, {"run_id": tracked.run_id})
+                checkpoints.save(checkpoint, state, arch, {"run_id": recorded.run_id})
 
+            def log(*_: object) -> None:
+                recorded.log([asdict(row) for row in state.history])
+
+            if state.history:
+                log()
             with progress_bar(f"train {name}", "batches") as advance:
-                follow(steps, data.iterations, tracked.log, save, train.checkpoint_every, advance, group)
+                follow(steps, data.iterations, log, save, train.checkpoint_every, advance, group)
 
     models.save(out, state.model, arch, model_settings)
-    write_csv(out / "history.csv", [asdict(row) for row in state.history])
-    write_json(out / "run.json", {"run_id": tracked.run_id})
     checkpoint.unlink(missing_ok=True)
 
 

@@ -1,16 +1,13 @@
-"""What MLflow gets to see of a training. DVC's outputs are the truth, MLflow is the viewer.
+"""Records a training in its run folder, and lets a process beside it send that to MLflow.
 
-A training only appends lines to `mlflow-pending/<run id>.jsonl`. A process beside it, `mlflow_sender`, reads
-them and talks to MLflow. So importing MLflow (seconds of Python), creating its database, and a server that is down,
-slow or wrong cost the training nothing. Lines that could not be sent stay, for the next stage or `posernn sync`.
+The run folder is the log: run.json (name, parameters, tags, times, status) and history.csv (a row per validation).
+A copy stays in `mlflow-pending/` until MLflow has it all, because the next training overwrites runs/, and
+`dvc exp run --temp` deletes its own. `posernn.runtime.publish` sends the copy, so importing MLflow, creating its
+database, and a dead or slow server cost the training nothing.
 
-Convention:
-    - A run's id is ours, known before MLflow is asked; MLflow knows it as the tag `posernn.run_id`.
-    - Sending a file again does no harm, so nobody keeps account of what was sent: a file is there, or it is gone.
-    - Whoever holds a run's lock writes its file, or ends it: sends the rest and removes it.
+A training locks its copy while it runs: a copy that is RUNNING and not locked belongs to a training that was killed.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -18,201 +15,168 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-RUN_ID_TAG = "posernn.run_id"
+from posernn.runtime.errors import InputError
+from posernn.runtime.files import read_json, write_csv, write_json
+
+RUN, HISTORY = "run.json", "history.csv"
+RESULTS, TROUBLE = "results", "trouble.txt"  # in the copy only: files of the evaluation; why MLflow did not take it
 ENVIRONMENT_TAGS = ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE")
 FINISH_SECONDS = 10.0
-"""How long a stage waits for the sender at its end; after that the sender goes on alone."""
+"""How long a stage waits at its end for MLflow; after that, sending goes on in the background."""
 
 # user:password@ of an address, and values like ?token=...
-_SECRETS = re.compile(r"""(?<=://)[^/\s"]+(?=@)|(?<=[?&])(\w*(?:token|secret|password|key|sig)\w*=)[^&\s"]+""", re.I)
-
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+_SECRETS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=[?&])(\w*(?:token|secret|password|key|sig)\w*=)[^&\s]+", re.I)
 
 
 def project_root() -> Path:
-    """The project's folder: the repository itself, also where DVC runs a stage in a temporary copy of it."""
+    """Return the project's folder, also for a stage that DVC runs in a temporary copy of it."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 def backend_uri() -> str:
-    """Where runs are recorded: MLFLOW_TRACKING_URI, else a database in the project's folder."""
+    """Return MLFLOW_TRACKING_URI, else the address of a database in the project's folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(project_root() / 'mlflow.db').as_posix()}"
 
 
-def pending_folder() -> Path:
-    """Where lines wait that were not sent yet."""
+def pending_root() -> Path:
+    """Return the folder of the copies that MLflow does not have yet."""
     return project_root() / "mlflow-pending"
 
 
-def start_run(name: str, *, parameters: dict[str, object], tags: dict[str, str], run_id: str | None = None) -> "Run":
-    """Record a training, or the rest of one. Use it in a `with`, or call `finish`.
+def lock_of(pending: Path) -> FileLock:
+    """Return the lock of a copy: held by the training, then by the process that sends the rest of it."""
+    return FileLock(pending.with_suffix(".lock"))
+
+
+class Record(NamedTuple):
+    """The files of a training that is being recorded.
+
+    Only those of the run folder raise InputError where they cannot be written, as all outputs of a stage do.
+    """
+
+    run_id: str | None
+    """Known to MLflow as the tag `posernn.run_id`. None: POSERNN_TRACKING is off."""
+    run_folder: Path
+    pending: Path | None
+
+    def log(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write history.csv: all rows up to now, each with `iteration` and the values of the curves."""
+        self.write(write_csv, HISTORY, rows)
+        if self.pending is not None and (self.pending / TROUBLE).exists():
+            say(trouble(self.pending))
+
+    def write(self, writer: Callable[[Path, Any], None], name: str, content: Any) -> None:
+        """Write one of the files and its copy."""
+        if self.pending is not None:
+            try:
+                writer(self.pending / name, content)
+            except InputError as error:
+                say(f"{error}; MLflow gets it with the next row if that can be written")
+        writer(self.run_folder / name, content)
+
+
+@contextmanager
+def record(
+    run_folder: Path, *, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None
+) -> Iterator[Record]:
+    """Record a training: write run.json at its start and its end, and have all of it sent to MLflow.
 
     Args:
-        name: for people to read; the DVC experiment's name is added.
-        parameters: flat, with dotted keys.
-        tags: on top of DVC's names and the Git commit, which are added.
-        run_id: of the run to resume; None: a new one.
+        run_folder: such as runs/model.
+        name: shown in MLflow; the DVC experiment's name is added.
+        parameters: flat.
+        tags: DVC's names and the Git commit are added.
+        run_id: of the training that is resumed; None starts a new run.
     """
-    from_environment = {key: os.environ[key] for key in ENVIRONMENT_TAGS if os.environ.get(key)}
-    experiment = from_environment.get("DVC_EXP_NAME")
-    run = Run(run_id or uuid.uuid4().hex)
-    run.append(
-        "start",
-        name=f"{name} ({experiment})" if experiment else name,
-        parameters={
-            key: value if isinstance(value, str) else json.dumps(value, default=str)
-            for key, value in parameters.items()
-        },
-        tags=from_environment | _git_commit() | tags,
-    )
-    return run
-
-
-def add_results(run_id: str | None, metrics: dict[str, float], files: Path) -> None:
-    """Add scores and files to a run, finished or not; its status and end time stay.
-
-    Args:
-        run_id: `Run.run_id`; None: the training was not recorded, and neither is this.
-        metrics: final scores.
-        files: folder of pictures and tables.
-    """
-    run = Run(run_id)
-    if run.run_id is None:
+    (run_folder / HISTORY).unlink(missing_ok=True)
+    if _off():
+        write_json(run_folder / RUN, {"run_id": None})
+        yield Record(None, run_folder, None)
         return
-    run.log(0, metrics)
-    try:
-        # A copy: the folder may be gone when it is sent, as that of `dvc exp run --temp` is.
-        shutil.copytree(files, attachments(spool_of(run.run_id)), dirs_exist_ok=True)
-        run.append("files")
-    except OSError as error:
-        say(f"{files}: cannot be copied ({reason(error)}); not recorded")
-    run.close()
+    environment = {key: os.environ[key] for key in ENVIRONMENT_TAGS if os.environ.get(key)}
+    experiment = environment.get("DVC_EXP_NAME")
+    run_id = run_id or uuid.uuid4().hex
+    values = {
+        "run_id": run_id,
+        "name": f"{name} ({experiment})" if experiment else name,
+        "parameters": {key: _text(value) for key, value in parameters.items()},
+        "tags": {key: _text(value) for key, value in (environment | _git_commit() | dict(tags)).items()},
+        "start_time": _now(),
+        "end_time": None,
+        "status": "RUNNING",
+    }
+    with _sending(run_id) as pending:
+        recorded = Record(run_id, run_folder, pending)
+        recorded.write(write_json, RUN, values)
+        status = "FINISHED"
+        try:
+            yield recorded
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            raise
+        finally:
+            recorded.write(write_json, RUN, values | {"end_time": _now(), "status": status})
 
 
-class Run:
-    """A run that is being recorded. Its methods neither raise nor wait for MLflow; only `finish` does, a little.
+def publish_results(run_folder: Path, results_folder: Path) -> None:
+    """Send the scores of metrics.json and all files of an evaluation to the training's run in MLflow.
 
-    Attributes:
-        run_id: None: nothing is recorded.
+    Trouble is one line on stderr; it waits up to FINISH_SECONDS. The run's status and times stay as they are.
     """
-
-    def __init__(self, run_id: str | None) -> None:
-        self.run_id: str | None = None
-        self._file: IO[bytes] | None = None
-        self._sender: subprocess.Popen[str] | None = None
-        self._relay: threading.Thread | None = None
-        if run_id is None or os.environ.get("POSERNN_TRACKING") == "off":
-            return
-        if not re.fullmatch("[0-9a-f]{32}", run_id):  # it becomes a file's name
-            say(f"expected a run's id, got {run_id!r}; not recorded")
-            return
-        spool = spool_of(run_id)
-        self._lock = lock_of(spool)
-        try:
-            spool.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=FINISH_SECONDS)  # a sender may still be at what was recorded before
-            self._file = spool.open("ab", buffering=0)  # a line is one write, and stays when this process is killed
-            self._file.write(b"\n")  # ends a line that a kill cut short
-        except OSError as error:
-            self._lock.release()
-            say(f"{spool}: cannot be written ({reason(error)}); not recorded")
-            return
-        self.run_id = run_id
-        self._sender = _start_sender(spool)
-        if self._sender is not None:
-            self._relay = threading.Thread(target=_repeat, args=(self._sender,), daemon=True)
-            self._relay.start()
-
-    def append(self, event: str, **values: Any) -> None:
-        """Write one line for the sender."""
-        if self._file is None:
-            return
-        line = json.dumps({"event": event, "time": time.time_ns() // 1_000_000, **values}, default=str)
-        try:
-            self._file.write(without_secrets(line).encode() + b"\n")
-        except OSError as error:
-            say(f"{self._file.name}: cannot be written ({reason(error)}); not recorded from here on")
-            self._file.close()
-            self._file = None
-            self._lock.release()
-
-    def log(self, iteration: int, metrics: dict[str, float]) -> None:
-        """Record one point of each curve."""
-        self.append("metrics", iteration=iteration, metrics={name: float(value) for name, value in metrics.items()})
-
-    def finish(self, status: Status = "FINISHED") -> None:
-        """Record how the run ended, and wait up to FINISH_SECONDS until all is sent."""
-        self.append("finish", status=status)
-        self.close()
-
-    def close(self) -> None:
-        """Wait up to FINISH_SECONDS until all is sent; the run's status stays."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._lock.release()
-        if self._sender is not None:
-            _wait_for(self._sender)
-            self._sender = None
-        if self._relay is not None:
-            self._relay.join(1.0)  # the sender's last words
-
-    def __enter__(self) -> "Run":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.finish("FINISHED")
-        else:
-            self.finish("FAILED" if issubclass(kind, Exception) else "KILLED")
-
-
-def _start_sender(spool: Path) -> subprocess.Popen[str] | None:
-    if importlib.util.find_spec("mlflow") is None:
-        say(f"MLflow is not installed; {kept(spool)}")
-        return None
     try:
-        sender = subprocess.Popen(
-            [sys.executable, "-m", "posernn.runtime.mlflow_sender", str(spool)],
-            stdin=subprocess.PIPE,  # never written to: its end tells the sender that this process has ended
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the training
-        )
-    except OSError as error:
-        say(f"no sender ({reason(error)}); {kept(spool)}")
-        return None
-    return sender
+        run_id = read_json(run_folder / RUN)["run_id"]
+        if run_id is None or _off():
+            return
+        with _sending(run_id, "-results") as pending:
+            if pending is not None:
+                shutil.copytree(results_folder, pending / RESULTS, dirs_exist_ok=True)
+                for name in (HISTORY, RUN):
+                    shutil.copy2(run_folder / name, pending / name)
+    except (OSError, InputError) as error:
+        say(f"{reason(error)}; results not recorded in MLflow")
 
 
-def _repeat(sender: subprocess.Popen[str]) -> None:
-    """Print what the sender says here, where a progress bar makes room for it; leave out what MLflow says."""
-    for line in sender.stderr or ():
-        if line.startswith("tracking: "):
-            print(line, end="", file=sys.stderr, flush=True)
-
-
-def _wait_for(sender: subprocess.Popen[str]) -> None:
-    with suppress(OSError):
-        sender.stdin.close()  # type: ignore[union-attr]
+@contextmanager
+def _sending(run_id: str, suffix: str = "") -> Iterator[Path | None]:
+    """Lock a copy, and start the process that sends it; at the end wait up to FINISH_SECONDS until all is sent."""
+    pending = pending_root() / f"{run_id}{suffix}"
+    lock, command = lock_of(pending), [sys.executable, "-m", "posernn.runtime.publish", str(pending)]
+    # Nothing is written to its stdin, whose end means that this process has ended. Ctrl-C is for the training alone.
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        code = sender.wait(FINISH_SECONDS)
-    except subprocess.TimeoutExpired:
-        # Never killed: a database that is being created would be left in pieces.
-        say("MLflow takes its time; the rest is sent in the background")
+        if not re.fullmatch("[0-9a-f]{32}", run_id):  # must not name a folder elsewhere
+            raise InputError(f"run_id: expected 32 hexadecimal digits, got {run_id!r}; train again")
+        pending.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=FINISH_SECONDS)
+        process = subprocess.Popen(command, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    except (OSError, InputError) as error:
+        lock.release()
+        say(f"{reason(error)}; not recorded in MLflow")
+        yield None
         return
-    if code != 0:
-        say(f"the sender ended with code {code}; {kept(pending_folder())}")
+    try:
+        yield pending
+    finally:
+        lock.release()
+        process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):  # never killed: that could leave half a database
+            process.wait(FINISH_SECONDS)
+        if pending.exists():
+            say(trouble(pending))
+
+
+def _off() -> bool:
+    return os.environ.get("POSERNN_TRACKING") == "off"
 
 
 def _git_commit() -> dict[str, str]:
@@ -223,37 +187,35 @@ def _git_commit() -> dict[str, str]:
     return {"mlflow.source.git.commit": found.stdout.strip()}
 
 
-def spool_of(run_id: str) -> Path:
-    """The file of a run's lines."""
-    return pending_folder() / f"{run_id}.jsonl"
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def attachments(spool: Path) -> Path:
-    """The folder of the files that belong to a run's lines."""
-    return spool.with_suffix(".files")
+def _text(value: Any) -> str:
+    return without_secrets(value if isinstance(value, str) else json.dumps(value))
 
 
-def lock_of(spool: Path) -> FileLock:
-    """The lock of a run's lines."""
-    return FileLock(spool.with_suffix(".lock"))
-
-
+@cache
 def say(message: str) -> None:
-    """Print one line; tracking never does more about its own troubles."""
-    with suppress(OSError):  # nobody listens any more
+    """Print a line on stderr, once in a process."""
+    with suppress(OSError):  # a terminal that was closed
         print(f"tracking: {message}", file=sys.stderr, flush=True)
 
 
-def kept(where: Path) -> str:
-    """What a message says of lines that were not sent."""
-    return f"not recorded in MLflow for now, kept in {where}; work goes on, the next stage or `posernn sync` sends it"
+def trouble(pending: Path) -> str:
+    """Return why MLflow does not have a copy, and what happens with it."""
+    try:
+        why = (pending / TROUBLE).read_text()
+    except OSError:
+        why = "MLflow does not have all of it yet"
+    return f"{why}; kept in {pending}, the next stage or `posernn sync` sends it"
 
 
 def reason(error: Exception) -> str:
-    """An error in a few words."""
+    """Return an error in a few words."""
     return textwrap.shorten(without_secrets(str(error)) or type(error).__name__, 160, placeholder="...")
 
 
 def without_secrets(text: str) -> str:
-    """Put *** for passwords and tokens in addresses."""
+    """Return the text with *** for passwords and tokens in addresses."""
     return _SECRETS.sub(lambda found: f"{found[1] or ''}***", text)
