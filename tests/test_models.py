@@ -241,13 +241,6 @@ def test_a_broken_or_missing_file_is_one_line(tmp_path):
         models.load(tmp_path)
 
 
-@pytest.mark.usefixtures("interrupted_reading")
-def test_weights_that_are_read_when_somebody_interrupts_are_not_called_broken(tmp_path):
-    models.save(tmp_path, small("cnn"), "cnn", crop_size=64, trunk_width=0.125)
-    with pytest.raises(KeyboardInterrupt):
-        models.load(tmp_path)
-
-
 def test_loading_takes_no_compiler(name, tmp_path):
     """PyTorch imports it to fill tensors that have shapes alone: two seconds, in which Ctrl-C aborts the process."""
     models.save(tmp_path, small(name), name, crop_size=64, trunk_width=0.125, **ARGUMENTS[name])

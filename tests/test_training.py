@@ -225,15 +225,6 @@ def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
         checkpoints.restore(path, fresh())
 
 
-@pytest.mark.usefixtures("interrupted_reading")
-def test_a_checkpoint_that_is_read_when_somebody_interrupts_is_not_called_broken(tmp_path):
-    path = tmp_path / "last.safetensors"
-    checkpoints.save(path, fresh(), {})
-    state = fresh()
-    with pytest.raises(KeyboardInterrupt):
-        checkpoints.restore(path, state)
-
-
 def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     (tmp_path / "train-00000.parquet").write_bytes(b"people")

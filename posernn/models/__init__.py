@@ -13,7 +13,6 @@ from posernn.models.cnn import Cnn
 from posernn.models.lstm import Lstm
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json, write_json, write_tensors
-from posernn.runtime.interrupts import held_back
 
 MODELS: dict[str, type[nn.Module]] = {"cnn": Cnn, "lstm": Lstm, "lstm_attention": AttentionLstm}
 """Name -> builder; its keyword arguments are what model.json holds beside the name."""
@@ -57,8 +56,7 @@ def load(folder: Path) -> nn.Module:
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         raise InputError(f"{folder / 'model.json'}: expected a model of posernn, got {error}") from error
     try:
-        with held_back():
-            model.load_state_dict(load_file(weights_path), assign=True)
+        model.load_state_dict(load_file(weights_path), assign=True)
     except FileNotFoundError as error:
         raise InputError(f"{weights_path}: expected weights, got nothing; train first") from error
     except (SafetensorError, OSError) as error:

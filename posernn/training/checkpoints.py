@@ -17,8 +17,7 @@ from safetensors import SafetensorError, safe_open
 from posernn.data import shards
 from posernn.data.shards import Folder
 from posernn.runtime.errors import InputError
-from posernn.runtime.files import source_digest, write_tensors
-from posernn.runtime.interrupts import held_back
+from posernn.runtime.files import write_tensors
 from posernn.training.loop import HistoryRow, TrainingState
 
 VERSION = 1
@@ -34,7 +33,7 @@ def path_for(name: str, settings: dict[str, Any], crops: Folder) -> Path:
         settings: parameters, as JSON takes them.
         crops: folder with the shards.
     """
-    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops), source_digest()]
+    depends_on = [VERSION, torch.__version__, settings, shards.digest(crops)]
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
     # DVC_ROOT is the project itself also where DVC runs an experiment in a temporary copy of it.
     folder = Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
@@ -80,7 +79,7 @@ def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
         return None
     device = next(state.model.parameters()).device
     try:
-        with held_back(), safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["posernn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

@@ -18,7 +18,6 @@ from posernn.data.batches import Crops, batch_people
 from posernn.models.parts.losses import LOSSES, masked_sum
 from posernn.models.parts.vgg import normalize
 from posernn.runtime.errors import InputError
-from posernn.runtime.interrupts import held_back
 from posernn.training.processes import Group
 
 CHECK_EVERY = 50
@@ -112,7 +111,6 @@ class TrainingState:
             )
 
 
-@held_back()  # the first optimizer imports PyTorch's compiler, whose native modules abort when interrupted
 def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
     """Build adam, adamw or sgd (momentum 0.9) over the model's parameters."""
     parameters = list(model.parameters())
