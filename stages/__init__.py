@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from posernn.runtime.errors import InputError
@@ -34,9 +35,7 @@ def run(main: Callable[..., None]) -> None:
             app()
     except Exception as error:
         reason = explain(error)
-        if reason is None:
-            raise
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {reason}" if reason else traceback.format_exc(), file=sys.stderr)
         sys.exit(1)
 
 
