@@ -1,63 +1,51 @@
 """One thin command per stage of dvc.yaml: arguments -> library call -> files."""
 
+import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from posernn.runtime.errors import InputError
-from posernn.runtime.interrupts import exit_code, when_asked_to_stop
-from posernn.runtime.machine import require_room
+from posernn.runtime.interrupts import exit_code
 
-OUT_OF_MEMORY = (
-    "out of memory",  # CUDA, MPS
-    "can't allocate memory",  # PyTorch on Linux
-    "not enough memory",  # PyTorch on other systems
-    "could not create a",  # oneDNN: a primitive, a memory object
-    "can't start new thread",  # Python
-    "without exception set",  # an extension of Python that got no memory and did not say so
-    "without setting an exception",
-)
-"""What a RuntimeError or SystemError says that is one."""
+if not {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+    # PyTorch's threads spin while they wait, which slows down everything else on the same cores, another training most
+    # of all. Let them sleep soon. PyTorch reads this when it is imported, so it has to be set before.
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
-ROOM = 64 << 20
-"""Bytes that a stage must be able to get. With less, Arrow and its allocator may abort or wait for ever."""
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""PyTorch's RuntimeErrors on CUDA and MPS, on Linux, and on other systems."""
+
+DISK_ERRORS = (errno.ENOENT, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
-if sys.argv[0] == "-m":  # `python -m stages.x` goes on to import for seconds, and leaves nothing to tidy up
-    when_asked_to_stop(lambda number, frame: os._exit(130))
-
-
-def run(main: Callable[..., None], *, room: int = ROOM) -> None:
-    """Run a stage: exit code 1 and one line for what somebody can mend, 130 for Ctrl-C and SIGTERM.
+def run(main: Callable[..., None]) -> None:
+    """Run a stage; exit with code 1 and one line for an error that a user can fix, with 130 for Ctrl-C and SIGTERM.
 
     Args:
-        main: its function; what it takes is what the command takes.
-        room: bytes that it must be able to get.
+        main: the stage's function; its arguments are those of the command.
     """
     try:
         with exit_code():
-            import typer  # not above: it takes a while, too
+            import typer
 
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             app.command()(main)
-            require_room(room)
             app()
     except Exception as error:
         reason = explain(error)
-        if reason is None:
-            raise
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {reason}" if reason else traceback.format_exc(), file=sys.stderr)
         sys.exit(1)
 
 
 def explain(error: Exception) -> str | None:
-    """The line for somebody who can mend it; None for a mistake in the program."""
+    """Return the line for an error that surely is one that a user can fix; None for any other: show its traceback."""
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, OSError):
-        what = error.strerror or " ".join(str(error).split())
-        return f"{error.filename or 'system'}: {what}; run the stage again when that is mended"
-    no_memory = isinstance(error, RuntimeError | SystemError) and any(words in str(error) for words in OUT_OF_MEMORY)
-    if no_memory or isinstance(error, MemoryError):
+    if isinstance(error, OSError) and error.filename and error.errno in DISK_ERRORS:
+        return f"{error.filename}: {error.strerror}; run the stage again when that is fixed"
+    out_of_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    if out_of_memory or isinstance(error, MemoryError):
         return "memory: expected enough, got none left; close other programs or take smaller batches, and run it again"
     return None

@@ -15,7 +15,7 @@ def main(people_file: Path, images: Path, crops_folder: str, rejected_file: Path
     """Crop the people of PEOPLE_FILE from IMAGES into CROPS_FOLDER (a path or URI); rejects go to REJECTED_FILE."""
     settings = params.load()
     people = files.read_table(people_file, schemas.PEOPLE)
-    with progress_bar("crops", "people") as progress, workers(images) as executor:
+    with progress_bar("crops", "people") as progress, workers() as executor:
         rejected = crops.write_crops(
             people,
             images,

@@ -12,17 +12,14 @@ from posernn.runtime.device import choose_device, choose_dtype
 from posernn.runtime.progress import progress_bar, silent
 from posernn.training import checkpoints, loop, processes
 from posernn.training.following import follow
-from stages import explain, run
-
-ROOM = 320 << 20
-"""Bytes that a training must be able to get: the smallest takes 300 MB, and PyTorch may abort where it finds less."""
+from stages import run
 
 
 def main(name: str, crops: str, out: Path) -> None:
     """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
     settings = params.load()
     if settings.train.processes > 1 and not processes.launched():
-        processes.launch(settings.train.processes, explain, train_one, settings, name, crops, out)
+        processes.launch(settings.train.processes)
     else:
         train_one(settings, name, crops, out)
 
@@ -95,4 +92,4 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
 
 
 if __name__ == "__main__":
-    run(main, room=ROOM)
+    run(main)

@@ -3,16 +3,16 @@
     python tests/run_in_trouble.py TROUBLES MODULE ARGUMENTS...
 
 TROUBLES is a JSON list. A trouble is one of
-    {"seconds": 0.3, "signal": "SIGTERM"}: that signal (without: SIGKILL) so long after its start,
-    {"rename": 2, "done": true}: killed just after (false: before) it gives its second file its final name,
+    {"at": 0.3}: killed at the call of one of the project's functions that comes after 30% of those of a whole run,
+    {"at": 0.3, "signal": "SIGTERM"}: gets that signal there,
+    {"rename": 2, "done": true}: killed just after (false: before) its second file gets its final name,
     {"checkpoint": 2}: killed just after its second checkpoint,
     {"cut": 5000}: killed in the middle of writing, when a file reaches that size,
     {"room": 5000}: no file gets larger than that, as if the disk were full then,
-    {"memory": 100000000}: so many bytes more than at its start, and no more for its processes either,
-    {"worker": 0.2}: one of its processes is killed so many seconds after it started.
-Each run is a fork of a process that has imported everything, so that the time goes into the stage and not into imports.
-Prints as JSON in its last line which signal (negative) or exit code ended each run, what each said on stderr, and the
-seconds of the last.
+    {"worker": 5}: its workers are killed at their fifth call of one of the project's functions.
+Each run is a fork of a process that has imported everything. The first one, which counts the calls, writes to a copy of
+the working directory. Prints as JSON in its last line which signal (negative) or exit code ended each run, and its
+stderr.
 """
 
 import atexit
@@ -20,17 +20,20 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
-import threading
-import time
+import tempfile
 import traceback
-from contextlib import suppress
 from pathlib import Path
 
+ROOT = str(Path(__file__).parent.parent)
+WORKER = "KILL_WORKER_AT_CALL"
+"""Environment variable: workers import this file, too."""
 
-def die_at_rename(number, done, folder=""):
-    """Let this process kill itself at its `number`-th renaming, of those into a folder of that name."""
+
+def kill_at_rename(number, done, folder=""):
+    """Kill this process at its `number`-th renaming, of those into a folder of that name."""
     rename, count = os.replace, 0
 
     def replace(*arguments):
@@ -45,20 +48,45 @@ def die_at_rename(number, done, folder=""):
     os.replace = replace
 
 
-def limit(trouble):
-    """Put limits on this process and those that it starts."""
+def count_calls(at_call=lambda count: None):
+    """Call `at_call` with the number of the project's functions that were called; give a function that tells it."""
+    count = 0
+
+    def called(frame, event, _):
+        nonlocal count
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith((f"{ROOT}/posernn", f"{ROOT}/stages")):
+            count += 1
+            at_call(count)
+
+    sys.setprofile(called)
+    return lambda: count
+
+
+def signal_at_call(number, which=signal.SIGKILL):
+    """Send this process a signal at the `number`-th call of one of the project's functions."""
+    count_calls(lambda count: os.kill(os.getpid(), which) if count == number else None)
+
+
+def make(trouble, num_calls):
+    """Make trouble for this process."""
+    if "at" in trouble:
+        signal_at_call(int(trouble["at"] * num_calls) + 1, signal.Signals[trouble.get("signal", "SIGKILL")])
+    if "rename" in trouble:
+        kill_at_rename(trouble["rename"], trouble["done"])
+    if "checkpoint" in trouble:
+        kill_at_rename(trouble["checkpoint"], True, "checkpoints")
+    if "worker" in trouble:
+        os.environ[WORKER] = str(trouble["worker"])
     if "cut" in trouble:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python itself ignores it: then it is an error of the write
     size = trouble.get("cut", trouble.get("room"))
     if size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    if "memory" in trouble:
-        used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_DATA, (used + trouble["memory"],) * 2)
 
 
-def run_once(stage, arguments, trouble):
-    """Run the stage in a fork; give what ended it, as os.waitstatus_to_exitcode has it, and what it said."""
+def run_once(run_here):
+    """Run a function in a fork; give its exit code, as os.waitstatus_to_exitcode has it, and its stderr."""
     reading, writing = os.pipe()
     sys.stdout.flush()
     child = os.fork()
@@ -66,69 +94,64 @@ def run_once(stage, arguments, trouble):
         os.dup2(writing, 2)
         os.close(reading)
         os.close(writing)
-        code = run_here(stage, arguments, trouble)
+        code = run_here()
         atexit._run_exitfuncs()  # such as that of multiprocessing, which removes its semaphores
         sys.stderr.flush()
         os._exit(code)
     os.close(writing)
-    killer = None
-    if "seconds" in trouble:
-        number = signal.Signals[trouble.get("signal", "SIGKILL")]
-        killer = threading.Timer(trouble["seconds"], os.kill, (child, number))
-        killer.start()
-    if "worker" in trouble:
-        threading.Thread(target=kill_worker, args=(child, trouble["worker"]), daemon=True).start()
     with open(reading, encoding="utf-8", errors="replace") as pipe:
-        said = pipe.read()  # to the end of all that can write to it
+        said = pipe.read()  # until all processes that can write to it have ended
     _, status = os.waitpid(child, 0)
-    if killer is not None:
-        killer.cancel()
     return os.waitstatus_to_exitcode(status), said
 
 
-def kill_worker(parent, seconds):
-    """Kill a process of the stage so long after there is one."""
-    children = Path(f"/proc/{parent}/task/{parent}/children")
-    while children.exists():
-        for process in children.read_text().split():
-            with suppress(OSError):
-                if "spawn_main" in Path(f"/proc/{process}/cmdline").read_text():
-                    time.sleep(seconds)
-                    os.kill(int(process), signal.SIGKILL)
-                    return
-        time.sleep(0.01)
-
-
-def run_here(stage, arguments, trouble):
-    """Run the stage in this process; give its exit code, 99 for a traceback."""
-    if "rename" in trouble:
-        die_at_rename(trouble["rename"], trouble["done"])
-    if "checkpoint" in trouble:
-        die_at_rename(trouble["checkpoint"], True, "checkpoints")
-    limit(trouble)
+def run_here(stage, arguments, trouble, num_calls):
+    """Run the stage in this process; give its exit code, 99 for an exception."""
     sys.argv = [stage.__name__, *arguments]
     code = 0
     try:
-        stage.run(stage.main, **({"room": stage.ROOM} if hasattr(stage, "ROOM") else {}))
+        make(trouble, num_calls)
+        stage.run(stage.main)
     except SystemExit as end:
         code = end.code or 0
     except BaseException:
         traceback.print_exc()
         code = 99
+    sys.setprofile(None)
     return code
+
+
+def calls_of(stage, arguments):
+    """Return the number of calls of the project's functions in a run of the stage."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(".", f"{folder}/copy")
+
+        def run_and_count():
+            os.chdir(f"{folder}/copy")
+            told = count_calls()
+            code = run_here(stage, arguments, {}, 0)
+            Path("calls").write_text(str(told()))
+            return code
+
+        code, said = run_once(run_and_count)
+        assert code == 0, said
+        return int(Path(f"{folder}/copy/calls").read_text())
 
 
 def main():
     """See above."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
-    troubles = json.loads(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
+    troubles, arguments = json.loads(sys.argv[1]), sys.argv[3:]
     stage = importlib.import_module(sys.argv[2])
-    runs = [run_once(stage, sys.argv[3:], trouble) for trouble in troubles]
-    start = time.monotonic()
-    runs.append(run_once(stage, sys.argv[3:], {}))
+    num_calls = calls_of(stage, arguments) if any("at" in trouble for trouble in troubles) else 0
+    runs = [
+        run_once(lambda trouble=trouble: run_here(stage, arguments, trouble, num_calls)) for trouble in [*troubles, {}]
+    ]
     ended, said = zip(*runs, strict=True)
-    print(json.dumps({"ended": ended, "said": said, "seconds": time.monotonic() - start}))
+    print(json.dumps({"ended": ended, "said": said}))
 
 
-if __name__ == "__main__":  # worker processes of the stage import this file again
+if __name__ == "__main__":
     main()
+elif WORKER in os.environ:
+    signal_at_call(int(os.environ[WORKER]))

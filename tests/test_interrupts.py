@@ -1,7 +1,6 @@
-"""Being asked to stop: once is a question, again is an order."""
+"""Ctrl-C and SIGTERM: deferred once, at once the second time; exit code 130."""
 
 import signal
-import threading
 
 import pytest
 
@@ -16,7 +15,7 @@ def test_a_second_signal_interrupts_at_once_unless_it_is_the_first_one_again(mon
         assert not stop_requested()
         signal.raise_signal(signal.SIGTERM)
         assert stop_requested()
-        now = 0.9  # from the process that started this one, which was told, too
+        now = 0.9  # the same request, from the parent process
         signal.raise_signal(signal.SIGINT)
         now = 1.1
         with pytest.raises(KeyboardInterrupt):
@@ -26,7 +25,7 @@ def test_a_second_signal_interrupts_at_once_unless_it_is_the_first_one_again(mon
 
 @pytest.fixture
 def heeded():
-    """Ctrl-C and SIGTERM as a program finds them; whoever runs the tests in the background ignores the first."""
+    """Set the default signal handlers: tests that run in the background ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before[0])
@@ -46,13 +45,13 @@ def stop_here(number, *, turned_into=None):
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("turned_into", [None, ValueError("Invalid bounding box"), OSError("nothing")])
-def test_a_program_that_is_asked_to_stop_ends_with_130(number, turned_into):
+def test_a_program_that_is_interrupted_exits_with_130(number, turned_into):
     with pytest.raises(SystemExit, match="130"):
         stop_here(number, turned_into=turned_into)
 
 
 @pytest.mark.usefixtures("heeded")
-def test_what_goes_wrong_by_itself_is_no_stop():
+def test_an_error_without_a_signal_is_raised():
     with pytest.raises(ValueError, match="by itself"), interrupts.exit_code():
         raise ValueError("by itself")
 
@@ -62,36 +61,3 @@ def test_a_program_in_the_background_ignores_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with interrupts.exit_code():
         signal.raise_signal(signal.SIGINT)
-
-
-def work_and_be_interrupted(number, done):
-    with interrupts.held_back():
-        signal.raise_signal(number)
-        done.append(number)
-        if number == signal.SIGTERM:
-            raise ValueError("damaged")
-
-
-def test_a_block_is_whole_before_it_is_interrupted():
-    done = []
-    with pytest.raises(KeyboardInterrupt):
-        work_and_be_interrupted(signal.SIGINT, done)
-    assert done == [signal.SIGINT]
-
-
-def test_what_goes_wrong_in_a_block_is_said_also_where_somebody_interrupts_it():
-    with pytest.raises(ValueError, match="damaged"):
-        work_and_be_interrupted(signal.SIGTERM, [])
-
-
-def test_other_threads_do_without():
-    done = []
-
-    def work():
-        with interrupts.held_back():
-            done.append(True)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert done

@@ -1,34 +1,32 @@
-"""Where the arithmetic happens."""
-
 import torch
 
 from posernn.runtime.errors import InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Pick the device: CUDA, then MPS, then the CPU, unless one is named.
+    """Return the named device; for auto the first available of CUDA, MPS and CPU.
 
     Args:
         name: auto | cuda | mps | cpu.
 
     Raises:
-        InputError: the named device is not there.
+        InputError: the named device is not available.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
     elif not available[name]:
         there = ", ".join(kind for kind, there in available.items() if there)
-        raise InputError(f"device: expected one that this machine has ({there}), got {name!r}; take auto")
+        raise InputError(f"device: expected one of {there} on this machine, got {name!r}; take auto")
     return torch.device(name)
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Pick the type in which convolutions and products are computed; weights stay float32.
+    """Return the type of convolutions and matrix products (autocast); weights stay float32.
 
     Args:
         precision: auto (bf16 on CUDA, else fp32) | fp32 | bf16.
-        device: where the arithmetic happens.
+        device: of the model.
     """
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" else "fp32"

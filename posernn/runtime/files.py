@@ -1,7 +1,6 @@
-"""Files that are whole or absent: written beside their name, then renamed."""
+"""Atomic files: written to a temporary folder beside their place, then renamed."""
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -22,66 +21,44 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path of the same name elsewhere; on success it becomes `path`, on any error it is removed.
-
-    It lies in a folder of its own, so that what the library that writes it puts beside it goes with it.
+    """Give a path to write to; on success that file becomes `path`, on any error it is removed.
 
     Raises:
         InputError: the disk does not take the file (no room, no permission, no such folder).
     """
-    unfinished = _unfinished(path)
-    with _blaming_the_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        try:
-            yield unfinished / path.name
-            os.replace(unfinished / path.name, path)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    with _unfinished(path) as folder:  # what a library writes beside the file is removed with the folder
+        yield folder / path.name
+        os.replace(folder / path.name, path)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`; on success it takes the place of `path`, on any error it is removed.
+    """Give an empty folder to fill; on success it takes the place of `path`, on any error it is removed.
 
     Raises:
         InputError: the disk does not take the folder (no room, no permission, no such place).
     """
-    unfinished = _unfinished(path)
-    with _blaming_the_disk(path):
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        try:
-            yield unfinished
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(unfinished, path)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _unfinished(path: Path) -> Path:
-    """A folder beside `path`. Always the same: what a killed run left there is removed by the next."""
-    return path.with_name(f".{path.name}.partial")
+    with _unfinished(path) as folder:
+        yield folder
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(folder, path)
 
 
 @contextmanager
-def _blaming_the_disk(path: Path) -> Iterator[None]:
+def _unfinished(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`. Its name is fixed: the next run removes what a killed run left there."""
+    folder = path.with_name(f".{path.name}.partial")
     try:
-        yield
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; nothing was left there") from error
-
-
-def source_digest() -> str:
-    """A name for posernn's own code: it changes with any of its files."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        digest.update(source.name.encode())
-        with source.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -94,7 +71,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: missing, or not JSON.
+        InputError: the file is missing or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -105,7 +82,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows that all have the keys of the first; None is an empty cell."""
+    """Write rows as CSV, with the keys of the first row as header; None is an empty cell."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -119,12 +96,12 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def write_parquet(table: pa.Table, path: Path | str, filesystem: "FileSystem | None" = None) -> None:
-    """Write one Parquet file where there is no renaming: whoever reads it has to know that it is whole."""
+    """Write one Parquet file in place, where no renaming is possible: readers have to check that it is whole."""
     pq.write_table(table, path, compression="zstd", filesystem=filesystem)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], about: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file; `about` is text that goes with the tensors."""
+    """Write a safetensors file; `about` becomes its metadata."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -132,17 +109,17 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], about: Mapping[st
         try:
             plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
             save_file(plain, partial, metadata=dict(about) if about else None)
-        except SafetensorError as error:  # what the disk answered
+        except SafetensorError as error:  # an error of the disk
             raise OSError(str(error)) from error
 
 
 def read_table(
     path: Path | str, schema: pa.Schema, columns: list[str] | None = None, filesystem: "FileSystem | None" = None
 ) -> pa.Table:
-    """Read one Parquet file and hold it to its schema.
+    """Read one Parquet file and check its schema.
 
     Raises:
-        InputError: missing, not Parquet, or with other columns than `schema` says.
+        InputError: the file is missing, not Parquet, or has other columns.
     """
     try:
         table = pq.read_table(path, columns=columns, filesystem=filesystem)

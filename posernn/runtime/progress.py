@@ -1,4 +1,4 @@
-"""Progress for a person at a terminal, and for a log file."""
+"""Progress bars on a terminal, lines in a log file."""
 
 import sys
 import time
@@ -11,19 +11,19 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @runtime_checkable
 class Advance(Protocol):
-    """How library functions say how far they are; they take one and never print."""
+    """A callback that library functions report their progress to; they never print."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` units are done; `note` is shown beside them."""
+        """Report that `done` of `total` units are done; `note` is shown beside the bar."""
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Show nothing: the default where nobody watches."""
+    """Show nothing: the default."""
 
 
 @contextmanager
 def progress_bar(description: str, unit: str) -> Iterator[Advance]:
-    """A bar with rate and time left on a terminal; elsewhere a line every ten seconds and one at the end."""
+    """Show a bar with the time left on a terminal; elsewhere print a line every ten seconds and one at the end."""
     if sys.stderr.isatty():
         with _rich_bar(description, unit) as advance:
             yield advance
@@ -66,7 +66,7 @@ def _line_printer(description: str, unit: str) -> Advance:
             last = now
             rate = (done - first_done) / max(now - start, 1e-9)
             left = f"{(total - done) / rate:.0f} s left" if rate > 0 and done < total else f"{now - start:.0f} s"
-            with suppress(OSError):  # a log on a full disk, a terminal that is gone: no reason to stop the work
+            with suppress(OSError):  # a full disk or a closed terminal must not stop the work
                 print(f"{description}: {done}/{total} {unit}, {left}  {note}".rstrip(), file=sys.stderr, flush=True)
 
     return advance

@@ -1,4 +1,4 @@
-"""Somebody who watches a training: shows and records how it goes, saves it now and then and when it is to stop."""
+"""Runs a training: logs, checkpoints, stops cleanly."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from posernn.training import loop
 from posernn.training.processes import Group
 
 AGREE_EVERY = 10
-"""Batches between two questions of the processes to each other whether somebody wants them to stop."""
+"""Iterations between two times that several processes ask each other whether to stop: a message each."""
 
 
 def follow(
@@ -22,29 +22,27 @@ def follow(
     advance: Advance = silent,
     group: Group = loop.ALONE,
 ) -> None:
-    """Run the training to its end, or until somebody stops it.
+    """Run a training to its end, or until Ctrl-C or SIGTERM.
 
     Args:
         steps: of `loop.train`.
         iterations: batches in all.
-        log: records a point of each curve: iteration, and the rest of a history row by name.
-        save: writes a checkpoint.
-        save_every: batches; the training is saved when it is stopped, too.
-        advance: shows how far it is.
-        group: the processes that train together; all of them have to follow.
+        log: records a history row: its iteration, and its other values by name.
+        save: writes a checkpoint; called when the training is stopped, too.
+        save_every: iterations between two checkpoints.
+        advance: shows the progress.
+        group: the processes of the training; each of them has to call this.
     Raises:
-        KeyboardInterrupt: somebody stopped it, with Ctrl-C or SIGTERM.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the current step is done and saved.
     """
     shown, seen, errors, speed = time.monotonic(), None, "", ""
     with deferred() as stop_requested:
         for step in steps:
             if step.row:
-                log(
-                    step.iteration,
-                    {key: value for key, value in asdict(step.row).items() if key != "iteration"},
-                )
+                metrics = asdict(step.row)
+                log(metrics.pop("iteration"), metrics)
                 errors = f", train RMSE {step.row.train_rmse:.1f} px, val RMSE {step.row.val_rmse:.1f} px"
-            # Several processes have to agree when to stop, which takes a moment.
+            # All processes stop after the same step, or the others would wait for the one that stopped.
             stop = (group.size == 1 or step.iteration % AGREE_EVERY == 0) and group.any(stop_requested())
             if step.iteration % save_every == 0 or stop:
                 save()
