@@ -54,12 +54,11 @@ def count_calls(at_call=lambda count: None):
 
     def called(frame, event, _):
         nonlocal count
-        name = frame.f_code.co_filename
-        if event == "call" and name.startswith((f"{ROOT}/posernn", f"{ROOT}/stages")):
+        if frame.f_code.co_filename.startswith((f"{ROOT}/posernn", f"{ROOT}/stages")):
             count += 1
             at_call(count)
 
-    sys.setprofile(called)
+    sys.settrace(called)  # called for calls alone, as it returns no tracer of lines
     return lambda: count
 
 
@@ -117,25 +116,27 @@ def run_here(stage, arguments, trouble, num_calls):
     except BaseException:
         traceback.print_exc()
         code = 99
-    sys.setprofile(None)
+    sys.settrace(None)
     return code
 
 
 def calls_of(stage, arguments):
     """Return the number of calls of the project's functions in a run of the stage."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(".", f"{folder}/copy")
+    folder = Path(tempfile.mkdtemp()) / "copy"  # a TemporaryDirectory would be removed at the end of the fork
+    shutil.copytree(".", folder)
 
-        def run_and_count():
-            os.chdir(f"{folder}/copy")
-            told = count_calls()
-            code = run_here(stage, arguments, {}, 0)
-            Path("calls").write_text(str(told()))
-            return code
+    def run_and_count():
+        os.chdir(folder)
+        told = count_calls()
+        code = run_here(stage, arguments, {}, 0)
+        (folder / "calls").write_text(str(told()))
+        return code
 
-        code, said = run_once(run_and_count)
-        assert code == 0, said
-        return int(Path(f"{folder}/copy/calls").read_text())
+    code, said = run_once(run_and_count)
+    assert code == 0, said
+    calls = int((folder / "calls").read_text())
+    shutil.rmtree(folder.parent)
+    return calls
 
 
 def main():
