@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -63,8 +64,12 @@ def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
         seed=0,
         validate_every=200,
     )
-    with tracking.start_run("bench", parameters={}, tags={}) as run:
-        follow(steps, ITERATIONS, run.log, lambda: checkpoints.save(folder / "checkpoint", state, {}), 200)
+    with tracking.record(folder, name="bench", parameters={}, tags={}) as run:
+
+        def log(*_: object) -> None:
+            run.log([asdict(row) for row in state.history])
+
+        follow(steps, ITERATIONS, log, lambda: checkpoints.save(folder / "checkpoint", state, {}), 200)
 
 
 def main() -> None:

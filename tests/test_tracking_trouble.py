@@ -150,7 +150,7 @@ def test_a_database_that_is_locked_loses_nothing(project):  # noqa: F811
         run.log(ROWS)
     connection = sqlite3.connect(project / "mlflow.db", isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(InputError, match="database is locked.*kept in "):
+    with pytest.raises(InputError, match=r"database is locked.*kept in "):
         publish.sync()
     connection.execute("ROLLBACK")
     connection.close()
@@ -169,7 +169,7 @@ def test_a_disk_without_room_for_the_database_loses_nothing(project, tmp_path_fa
     try:
         with monkeypatch.context() as full:
             full.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{disk}/mlflow.db")
-            with pytest.raises(InputError, match="disk is full.*kept in "):
+            with pytest.raises(InputError, match=r"disk is full.*kept in "):
                 publish.sync()
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
