@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -41,8 +42,8 @@ def bare(arch: str, people: Crops) -> None:
         state.optimizer.step()
 
 
-def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
-    state = fresh(arch, side=SIDE, width=WIDTH)
+def ours(name: str, people: Crops, few: Crops, folder: Path) -> None:
+    state = fresh(name, side=SIDE, width=WIDTH)
     steps = loop.train(
         state,
         people,
@@ -55,14 +56,13 @@ def ours(arch: str, people: Crops, few: Crops, folder: Path) -> None:
         seed=0,
         validate_every=200,
     )
-    with tracking.start_run("bench", parameters={}, tags={}) as run:
-        follow(
-            steps,
-            ITERATIONS,
-            run.log,
-            lambda: checkpoints.save(folder / "checkpoint", state, arch.split("_")[0], {}),
-            200,
-        )
+    arch = name.split("_")[0]
+    with tracking.record(folder, name="bench", parameters={}, tags={}) as run:
+
+        def log(*_: object) -> None:
+            run.log([asdict(row) for row in state.history])
+
+        follow(steps, ITERATIONS, log, lambda: checkpoints.save(folder / "checkpoint", state, arch, {}), 200)
 
 
 def main() -> None:

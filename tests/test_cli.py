@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from posernn.cli import app
 from posernn.data import crops, schemas
 from posernn.report import tables
-from posernn.runtime import files, mlflow_sender
+from posernn.runtime import files, publish
 
 SIDE = 32
 LIST = "image,annolist_index,annorect_index\nb.png,1,0\na.png,0,0\n"
@@ -319,12 +319,8 @@ def test_ui_says_in_one_line_what_is_wrong(tmp_path, monkeypatch):
 def test_sync_says_how_much_was_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@localhost")
-    monkeypatch.setattr(mlflow_sender, "sync", lambda: mlflow_sender.Synced(sent=2, busy=1))
-    assert run("sync") == (
-        0,
-        "2 runs sent to http://***@localhost; 1 being written by trainings that send it themselves\n",
-        "",
-    )
+    monkeypatch.setattr(publish, "sync", lambda: 2)
+    assert run("sync") == (0, "2 runs and results sent to http://***@localhost\n", "")
 
 
 @pytest.mark.mpii
