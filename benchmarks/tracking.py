@@ -1,6 +1,6 @@
 """Processor time that recording a training in MLflow takes, over all that the machine has in that time: at most 2%.
 
-The upper bound of what a training can lose to it on the demo's two cores: MLflow is fed by a process beside it, at low priority.
+An upper bound of the loss of a training on two cores: a process beside it, at low priority, feeds MLflow.
 Timing trainings with and without would not see 2%: two equal ones differ by more on a shared machine.
 """
 
