@@ -16,6 +16,7 @@ stderr.
 """
 
 import atexit
+import functools
 import importlib
 import json
 import os
@@ -25,8 +26,10 @@ import signal
 import sys
 import tempfile
 import traceback
+import types
 from pathlib import Path
 
+PACKAGES = ("posernn", "stages")
 ROOT = str(Path(__file__).parent.parent)
 WORKER = "KILL_WORKER_AT_CALL"
 """Environment variable: workers import this file, too."""
@@ -49,22 +52,46 @@ def kill_at_rename(number, done, folder=""):
 
 
 def count_calls(at_call=lambda count: None):
-    """Call `at_call` with the number of the project's functions that were called; give a function that tells it."""
-    count = 0
+    """Have each function of the project's modules call `at_call` first, with the number of such calls; give the number.
 
-    def called(frame, event, _):
-        nonlocal count
-        if frame.f_code.co_filename.startswith((f"{ROOT}/posernn", f"{ROOT}/stages")):
+    Tracing would count methods, too, and make a training ten times slower.
+    """
+    count, counted = 0, {}
+
+    def count_first(function):
+        @functools.wraps(function)
+        def called(*arguments, **options):
+            nonlocal count
             count += 1
             at_call(count)
+            return function(*arguments, **options)
 
-    sys.settrace(called)  # called for calls alone, as it returns no tracer of lines
+        return called
+
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] in PACKAGES]
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, types.FunctionType) and value.__module__.split(".")[0] in PACKAGES:
+                setattr(module, name, counted.setdefault(value, count_first(value)))
     return lambda: count
 
 
 def signal_at_call(number, which=signal.SIGKILL):
     """Send this process a signal at the `number`-th call of one of the project's functions."""
     count_calls(lambda count: os.kill(os.getpid(), which) if count == number else None)
+
+
+def kill_worker_at_call(number):
+    """Kill this worker, which has not imported the project's modules yet, at its `number`-th call in one of them."""
+    count = 0
+
+    def called(frame, event, _):
+        nonlocal count
+        count += frame.f_code.co_filename.startswith((f"{ROOT}/posernn", f"{ROOT}/stages"))
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.settrace(called)
 
 
 def make(trouble, num_calls):
@@ -116,7 +143,6 @@ def run_here(stage, arguments, trouble, num_calls):
     except BaseException:
         traceback.print_exc()
         code = 99
-    sys.settrace(None)
     return code
 
 
@@ -155,4 +181,4 @@ def main():
 if __name__ == "__main__":
     main()
 elif WORKER in os.environ:
-    signal_at_call(int(os.environ[WORKER]))
+    kill_worker_at_call(int(os.environ[WORKER]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -148,6 +149,23 @@ def test_an_experiment_with_attention_retrains_the_model_only_and_going_back_res
     assert "train@model" not in stages_run(output)
     assert (folder / "runs/model/weights.safetensors").read_bytes() == weights
     assert "model.attention" in run(folder, "dvc", "exp", "show", "--csv")
+
+
+def test_the_model_of_the_docs_is_added_as_the_page_says(project):
+    folder, _ = project
+    page = (ROOT / "docs/add-a-model.md").read_text()
+    code, section = (re.search(f"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml"))
+    (folder / "posernn/models/soft_argmax.py").write_text(code)
+    with (folder / "params.yaml").open("a") as file:
+        file.write(section)
+    run(folder, "git", "add", "-A")
+    output = run(folder, *re.search(r"^dvc exp run -S model.arch=\w+", page, re.MULTILINE)[0].split())
+    assert stages_run(output) == ["train@model", "evaluate@model", "compare"]
+    assert json.loads((folder / "runs/model/model.json").read_text())["arch"] == "soft_argmax"
+    assert "| soft_argmax" in (folder / "reports/table.md").read_text()
+    assert "4 passed" in run(
+        folder, "pytest", "-q", "tests/test_contract.py", "-k", "soft_argmax and not onnx and not over and not resumed"
+    )
 
 
 @pytest.mark.campaign

@@ -256,6 +256,7 @@ def test_a_project_that_was_moved_keeps_its_files_in_its_own_folder(project, mon
     evaluate(moved, AUC=0.2)
     publish.sync()
     assert sorted(project.rglob("*.png")) == there
+    assert len(list((moved / "mlruns").rglob("people.png"))) == 2
     shutil.rmtree(project)
     for run in (before, after):
         client, found = recorded(run.run_id)
