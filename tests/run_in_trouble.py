@@ -170,6 +170,8 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
     troubles, arguments = json.loads(sys.argv[1]), sys.argv[3:]
     stage = importlib.import_module(sys.argv[2])
+    if "torch" in sys.modules:  # the first optimizer would import it, for seconds in each run
+        importlib.import_module("torch._dynamo")
     num_calls = calls_of(stage, arguments) if any("at" in trouble for trouble in troubles) else 0
     runs = [
         run_once(lambda trouble=trouble: run_here(stage, arguments, trouble, num_calls)) for trouble in [*troubles, {}]

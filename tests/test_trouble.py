@@ -51,8 +51,8 @@ def reference(tmp_path_factory):
     """A folder in which all stages ran undisturbed."""
     folder = lay_out(
         tmp_path_factory.mktemp("trouble") / "reference",
-        synthetic={"iterations": 20},
-        train={"checkpoint_every": 3},
+        synthetic={"iterations": 12},
+        train={"checkpoint_every": 2},
         model={"attention": True},
     )
     for stage in STAGES:
@@ -178,7 +178,8 @@ def test_a_real_disk_that_is_full_is_one_line_and_keeps_what_was_there(work, sma
     (small_disk / "kept").write_text("kept")
     ended = run_to_the_end(again, [f"stages.{stage}", *arguments])
     require_one_line(ended, r"error: elsewhere/.*No space left on device.*")
-    assert [path.name for path in small_disk.rglob("*") if path.is_file()] == ["kept"]
+    left = {path.name for path in small_disk.rglob("*") if path.is_file()}
+    assert left - {"run.json"} == {"kept"}  # a training writes run.json when it starts
 
 
 @pytest.mark.campaign
