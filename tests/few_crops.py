@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from PIL import Image
-from ruamel.yaml import YAML
+from small_project import lay_out
 
 from posernn.data import schemas, shards
 from posernn.pose import geometry
@@ -24,12 +24,7 @@ SETTINGS = {
 
 def write_project(folder: Path) -> None:
     """Write params.yaml, and crops of training and validation people."""
-    yaml = YAML()
-    params = yaml.load(Path(__file__).parent.parent / "params.yaml")
-    params["dataset"] = "synthetic"
-    for section, values in SETTINGS.items():
-        params[section].update(values)
-    yaml.dump(params, folder / "params.yaml")
+    lay_out(folder, **SETTINGS)
     with shards.replacing(folder / "crops") as write_shard:
         write_shard("train", 0, _crops("train", NUM_TRAIN, seed=0))
         write_shard("val", 0, _crops("val", NUM_VAL, seed=1))

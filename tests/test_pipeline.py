@@ -102,7 +102,7 @@ def test_a_second_repro_does_nothing_and_dvc_shows_metrics_and_plots(project):
     folder, _ = project
     assert stages_run(run(folder, "dvc", "repro")) == []
     shown = run(folder, "dvc", "metrics", "show", "--json")
-    assert "Total@0.1" in shown
+    assert '"@0.1"' in shown
     run(folder, "dvc", "plots", "show", "-o", "plots", "--json")
 
 

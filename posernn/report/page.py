@@ -64,10 +64,10 @@ def metrics(comparison: Comparison, entry: str) -> dict[str, float | None]:
     """What `dvc metrics` and `dvc exp show` compare: PCKh in percent, the difference from the first entry in points."""
     scores = comparison.scores[entry]
     found = {group: scores[f"pckh_{group.lower()}"] for group in tables.GROUPS}
-    found |= {"Total@0.1": scores["pckh10_total"], "AUC": scores["auc_total"]}
+    found |= {"@0.1": scores["pckh10_total"], "AUC": scores["auc_total"]}
     difference = comparison.differences.get((entry, comparison.entries[0]))
     if difference:
-        found |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+        found |= {"diff": difference.value, "low": difference.low, "high": difference.high}
     return rounded(found, digits=2)
 
 
