@@ -1,4 +1,4 @@
-"""Score one of the two compared models on the held-out people: run and crops -> predictions, scores, pictures."""
+"""Evaluates an entry on the held-out set: run and crops -> predictions, scores, diagnostics, figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ MAPS_OF_PEOPLE = 3
 
 
 def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
-    """Let NAME (baseline or model) of RUN_DIR predict the val split of CROPS; write what comes of it to OUT."""
+    """Predict the val split of CROPS with the entry NAME of RUN_DIR; write predictions, scores and figures to OUT."""
     settings = params.load()
     seed, batch_size = settings.evaluate.seed, settings.evaluate.batch_size
     device = choose_device(settings.train.device)

@@ -1,4 +1,4 @@
-"""Train one of the two compared models: crops -> weights and history."""
+"""Trains an entry of the comparison: crops -> weights and history."""
 
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from stages import run
 
 
 def main(name: str, crops: str, out: Path) -> None:
-    """Train NAME (baseline or model) on the train split of CROPS and write the run to OUT."""
+    """Train the entry NAME of params.yaml on the train split of CROPS and write the run to OUT."""
     settings = params.load()
     if settings.train.processes > 1 and not processes.launched():
         processes.launch(settings.train.processes)
@@ -25,7 +25,7 @@ def main(name: str, crops: str, out: Path) -> None:
 
 
 def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:
-    """Train together with the other processes, if there are any; rank 0 alone writes and records."""
+    """Train with the other processes, if there are any; only rank 0 writes and records."""
     train, data = settings.train, settings.data
     arch, model_settings = settings.entry(name)
     # The number of processes does not change a training: a resumed one may have another number.

@@ -164,6 +164,8 @@ def test_the_model_of_the_docs_is_added_as_the_page_says(project):
     assert stages_run(output) == ["train@model", "evaluate@model", "compare"]
     assert json.loads((folder / "runs/model/model.json").read_text())["arch"] == "soft_argmax"
     assert "| soft_argmax" in (folder / "reports/table.md").read_text()
+    run(folder, "git", "reset", "-q", "--hard")  # the tests below have the committed models
+    run(folder, "dvc", "checkout", "--force")
 
 
 @pytest.mark.campaign
