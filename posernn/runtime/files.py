@@ -92,12 +92,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write one Parquet file. The same table gives the same bytes."""
     with replacing(path) as partial:
-        write_parquet(table, partial)
-
-
-def write_parquet(table: pa.Table, path: Path | str, filesystem: "FileSystem | None" = None) -> None:
-    """Write one Parquet file in place, where no renaming is possible: readers have to check that it is whole."""
-    pq.write_table(table, path, compression="zstd", filesystem=filesystem)
+        pq.write_table(table, partial, compression="zstd")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], about: Mapping[str, str] | None = None) -> None:
