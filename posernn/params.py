@@ -230,7 +230,7 @@ def _complaint(first: Any) -> str:
 
 
 def _explain(path: Path, error: ValidationError, prefix: str = "") -> str:
-    """Say in one line what is wrong."""
+    """Format the first complaint of pydantic as one line."""
     first = _first(error)
     where = ".".join(str(part) for part in [prefix, *first["loc"]] if part != "")
     if first["type"] != "extra_forbidden":

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def path_for(name: str, settings: dict[str, Any], crops: Folder) -> Path:
     return folder / f"{name}-{digest.hexdigest()[:16]}.safetensors"
 
 
+@cache  # a training that is edited while it runs goes on with the code that it started with
 def code_digests(arch: str) -> dict[str, str]:
     """Compute the SHA-256 of each file in CODE, by its path in posernn."""
     root = Path(__file__).parent.parent
@@ -67,6 +69,7 @@ def changed_code(path: Path, arch: str) -> list[str]:
     Raises:
         InputError: the file is no checkpoint.
     """
+    now = code_digests(arch)
     if not path.exists():
         return []
     try:
@@ -74,7 +77,6 @@ def changed_code(path: Path, arch: str) -> list[str]:
             before = json.loads(file.metadata()["posernn"])["code"]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: expected a checkpoint, got: {error}; delete it") from error
-    now = code_digests(arch)
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
