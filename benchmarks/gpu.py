@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops
-from posernn.training import loop
+from posernn.training import loop, optimization
 
 os.environ["POSERNN_TRACKING"] = "off"
 TRY = "--try" in sys.argv
@@ -102,7 +102,7 @@ def ours(arch: str, batch: int, people: Crops) -> float:
         few,
         iterations=10**9,
         batch_size=batch,
-        lr_of=loop.halving(1e-3, 10**9),
+        schedule=optimization.halving(1e-3, 10**9),
         augmentation=Augmentation(flip=0.5),
         dtype=torch.bfloat16,
         seed=0,

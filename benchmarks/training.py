@@ -12,7 +12,7 @@ from timing import in_turns, report
 from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops
 from posernn.runtime import tracking
-from posernn.training import checkpoints, loop
+from posernn.training import checkpoints, loop, optimization
 from posernn.training.following import follow
 
 PEOPLE, BATCH, SIDE, WIDTH = 1000, 25, 64, 0.125
@@ -50,7 +50,7 @@ def ours(name: str, people: Crops, few: Crops, folder: Path) -> None:
         few,
         iterations=ITERATIONS,
         batch_size=BATCH,
-        lr_of=loop.halving(1e-3, ITERATIONS),
+        schedule=optimization.halving(1e-3, ITERATIONS),
         augmentation=Augmentation(),
         dtype=torch.float32,
         seed=0,

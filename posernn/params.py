@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 OF_DATASET = ("crop_size", "trunk_width")
 """Settings of a model that stand in the section of the data set, because they must differ in scale."""
 
-ENTRIES = ("baseline", "model")
+SCHEDULE_OF_DATASET = ("iterations", "halve_lr_every")
+"""Settings of a training that do."""
+
+ENTRIES = ("baseline", "model", "pretrained")
 """Models of the comparison that are always there."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -55,6 +58,7 @@ class Crops(_Section):
     box: Literal["joints", "person"]
     padding: Annotated[float, Field(ge=0)]
     keep_aspect: bool
+    margin: Annotated[float, Field(ge=0, le=1)]
     jpeg_quality: Annotated[int, Field(ge=1, le=95)]
 
 
@@ -65,14 +69,23 @@ class Augment(_Section):
     rotation: Annotated[float, Field(ge=0, le=180)]
     scale: Annotated[float, Field(ge=0, le=4)]
     color: Annotated[float, Field(ge=0, lt=1)]
+    shift: Annotated[float, Field(ge=0, le=1)]
+    half_body: Probability
+    erase: Probability
 
 
 class Train(_Section):
-    """How the models are trained."""
+    """How the models are trained; an architecture or an entry may override it in a `train` of its own."""
 
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: Annotated[float, Field(gt=0)]
+    trunk_lr: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["halving", "cosine"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    clip_grad: Annotated[float, Field(gt=0)] | None
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cuda", "mps", "cpu"]
     processes: Count
@@ -82,6 +95,13 @@ class Train(_Section):
     augment: Augment
 
 
+class Training(Train):
+    """How one entry is trained."""
+
+    iterations: Count
+    halve_lr_every: Count
+
+
 class Evaluate(_Section):
     """What is computed from predictions."""
 
@@ -89,6 +109,20 @@ class Evaluate(_Section):
     bootstrap_draws: Annotated[int, Field(ge=100)]
     seed: Seed
     pictures: Annotated[int, Field(ge=0)]
+
+
+class Entry(NamedTuple):
+    """A model of the comparison.
+
+    Attributes:
+        arch: name of its architecture.
+        settings: of the model.
+        training: of its training.
+    """
+
+    arch: str
+    settings: "Settings"
+    training: Training
 
 
 class Params(_Section):
@@ -110,16 +144,14 @@ class Params(_Section):
     entries: dict[str, dict[str, Any]]
     architectures: dict[str, dict[str, Any]]
 
-    def entry(self, name: str) -> "tuple[str, Settings]":
+    def entry(self, name: str) -> Entry:
         """Look up a model of the comparison.
 
         `crop_size` and `trunk_width` come from the data set's section, the other settings from the section of the
-        architecture; the entry overrides both.
+        architecture; the entry overrides both. So does the training, with `train` as the start.
 
         Args:
             name: of the entry: baseline, model or one of your own.
-        Returns:
-            the name of its architecture, and its settings.
         Raises:
             InputError: no such entry, or a setting that is unknown, absent, of the wrong type or out of range.
         """
@@ -129,14 +161,30 @@ class Params(_Section):
             )
         overrides = dict(self.entries[name])
         arch = overrides.pop("arch")
-        section = self.architectures.get(arch, {})
+        section = dict(self.architectures.get(arch, {}))
+        trains = {arch: section.pop("train", {}), name: overrides.pop("train", {})}
         settings = models.module_of(arch).Settings
         for key in [key for key, value in overrides.items() if value is False and key not in settings.model_fields]:
             if self._architectures_with(key):  # a switch that is off asks for nothing: model.arch may be changed alone
                 del overrides[key]
         values = {key: getattr(self.data, key) for key in OF_DATASET if key in settings.model_fields} | section
         self._validated(arch, settings, values)
-        return arch, self._validated(name, settings, values | overrides)
+        return Entry(arch, self._validated(name, settings, values | overrides), self._training(trains))
+
+    def _training(self, trains: dict[str, Any]) -> Training:
+        """Override `train` by the `train` of each of some sections, the last of which counts most."""
+        values = self.train.model_dump() | {key: getattr(self.data, key) for key in SCHEDULE_OF_DATASET}
+        training = Training.model_validate(values)
+        for section, overrides in trains.items():
+            if not isinstance(overrides, dict) or not isinstance(overrides.get("augment", {}), dict):
+                raise InputError(f"{self.path}: {section}.train: expected settings of `train`, got {overrides!r}")
+            augment = values["augment"] | overrides.get("augment", {})
+            values = values | overrides | {"augment": augment}
+            try:
+                training = Training.model_validate(values)
+            except ValidationError as error:
+                raise InputError(_explain(self.path, error, f"{section}.train", Training)) from error
+        return training
 
     def _validated(self, where: str, settings: "type[Settings]", values: dict[str, Any]) -> "Settings":
         """Check the settings of a model, which stand in section `where`."""
@@ -178,22 +226,23 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise InputError(
             f"{path}: dataset: expected a section of that name, got {values['dataset']!r}; there are: {there}"
         )
+    section: type[BaseModel]
     for name in dict.fromkeys([*ENTRIES, *entries]):
         arch = _mapping(entries.get(name)).get("arch")
         if arch not in known:
             raise InputError(f"{path}: {name}.arch: expected one of {', '.join(known)}, got {arch!r}")
     try:
         for name in sorted(datasets):  # a mistake in a section that does not apply today is a mistake all the same
-            prefix = name
+            prefix, section = name, Dataset
             Dataset.model_validate(values[name])
-        prefix = ""
+        prefix, section = "", Params
         return Params.model_validate(
             {name: values[name] for name in stages & values.keys()}
             | {"path": path, "dataset": values["dataset"], "data": values[values["dataset"]]}
             | {"entries": entries, "architectures": architectures}
         )
     except ValidationError as error:
-        raise InputError(_explain(path, error, prefix)) from error
+        raise InputError(_explain(path, error, prefix, section)) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -229,13 +278,12 @@ def _complaint(first: Any) -> str:
     return message if first["type"] == "missing" else f"{message}, got {first['input']!r}"
 
 
-def _explain(path: Path, error: ValidationError, prefix: str = "") -> str:
-    """Format the first complaint of pydantic as one line."""
+def _explain(path: Path, error: ValidationError, prefix: str, section: Any) -> str:
+    """Format the first complaint of pydantic about a section as one line; `prefix` is where it stands."""
     first = _first(error)
     where = ".".join(str(part) for part in [prefix, *first["loc"]] if part != "")
     if first["type"] != "extra_forbidden":
         return f"{path}: {where}: {_complaint(first)}"
-    section: Any = Dataset if prefix else Params
     for part in first["loc"][:-1]:
         section = section.model_fields[str(part)].annotation
     return f"{path}: {where}: unknown key; {_instead(str(first['loc'][-1]), section)}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from posernn import params
+from posernn.data import crops as crops_of
 from posernn.data.shards import read_crops
 from posernn.evaluation import comparison, results, scores
 from posernn.report import page
@@ -20,7 +21,8 @@ def main(crops: str, runs: Path, results_dir: Path, out: Path, entries: list[str
     settings = params.load()
     table, train = read_crops(crops, "val"), read_crops(crops, "train", ["joints_crop", "annotated"])
     people = scores.people_of(table)
-    predictions = comparison.constant_predictions(train, len(people)) | {
+    border = crops_of.border(settings.crops.margin, settings.data.crop_size)
+    predictions = comparison.constant_predictions(train, len(people), border) | {
         entry: results.read_predictions(results_dir / entry / "predictions.parquet", table) for entry in entries
     }
     models = {entry: read_json(runs / entry / "model.json") for entry in entries}

@@ -12,27 +12,25 @@ from posernn.runtime.device import choose_device, choose_dtype
 from posernn.runtime.progress import progress_bar, silent
 from posernn.training import checkpoints, loop, processes
 from posernn.training.following import follow
+from posernn.training.optimization import make_schedule
 from stages import run
 
 
 def main(name: str, crops: str, out: Path) -> None:
     """Train the entry NAME of params.yaml on the train split of CROPS and write the run to OUT."""
     settings = params.load()
-    if settings.train.processes > 1 and not processes.launched():
-        processes.launch(settings.train.processes)
+    entry = settings.entry(name)
+    if entry.training.processes > 1 and not processes.launched():
+        processes.launch(entry.training.processes)
     else:
-        train_one(settings, name, crops, out)
+        train_one(entry, name, settings.dataset, crops, out)
 
 
-def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:
+def train_one(entry: params.Entry, name: str, dataset: str, crops: str, out: Path) -> None:
     """Train with the other processes, if there are any; only rank 0 writes and records."""
-    train, data = settings.train, settings.data
-    arch, model_settings = settings.entry(name)
+    arch, model_settings, train = entry
     # The number of processes does not change a training: a resumed one may have another number.
-    optimization = train.model_dump(exclude={"processes", "augment"})
-    schedule = {"iterations": data.iterations, "halve_lr_every": data.halve_lr_every}
-    all_settings = {"arch": arch} | model_settings.model_dump() | schedule | optimization
-    all_settings |= {"augment": train.augment.model_dump()}
+    all_settings = {"arch": arch} | model_settings.model_dump() | train.model_dump(exclude={"processes"})
     device = choose_device(train.device)
     dtype = choose_dtype(train.precision, device)
 
@@ -40,9 +38,19 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
         group.require_people(train.batch_size)
         first = group.rank == 0
         with progress_bar("decode crops", "people") if first else nullcontext(silent) as advance:
-            train_crops, val_crops = batches.load(crops, "train", advance), batches.load(crops, "val", advance)
+            train_crops, val_crops = (
+                batches.load(crops, split, advance, crop_size=model_settings.crop_size) for split in ("train", "val")
+            )
         state = loop.fresh_state(
-            arch, model_settings, optimizer=train.optimizer, lr=train.lr, seed=train.seed, device=device
+            arch,
+            model_settings,
+            optimizer=train.optimizer,
+            lr=train.lr,
+            seed=train.seed,
+            device=device,
+            weight_decay=train.weight_decay,
+            trunk_lr=train.trunk_lr,
+            averaged=train.ema > 0,
         )
         checkpoint = checkpoints.path_for(name, all_settings, crops)
         changed = checkpoints.changed_code(checkpoint, arch)
@@ -55,24 +63,28 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             if changed:
                 print(f"train {name}: starting afresh; changed since the checkpoint: {', '.join(changed)}", flush=True)
             if state.iteration:
-                print(f"train {name}: resuming after iteration {state.iteration} of {data.iterations}", flush=True)
+                print(f"train {name}: resuming after iteration {state.iteration} of {train.iterations}", flush=True)
 
         steps = loop.train(
             state,
             train_crops,
             val_crops,
-            iterations=data.iterations,
+            iterations=train.iterations,
             batch_size=train.batch_size,
-            lr_of=loop.halving(train.lr, data.halve_lr_every),
+            schedule=make_schedule(
+                train.schedule, train.lr, train.iterations, halve_every=train.halve_lr_every, warmup=train.warmup
+            ),
             augmentation=Augmentation(**train.augment.model_dump()),
             dtype=dtype,
             seed=train.seed,
             validate_every=train.validate_every,
+            ema=train.ema,
+            clip_grad=train.clip_grad,
             group=group,
         )
-        title, tags = f"{name}-{arch}-{settings.dataset}", {"model": name, "arch": arch, "dataset": settings.dataset}
+        title, tags = f"{name}-{arch}-{dataset}", {"model": name, "arch": arch, "dataset": dataset}
         if not first:
-            follow(steps, data.iterations, group=group)
+            follow(steps, train.iterations, group=group)
             return
         with tracking.record(out, name=title, parameters=all_settings, tags=tags, run_id=extra["run_id"]) as recorded:
 
@@ -85,9 +97,9 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             if state.history:
                 log()
             with progress_bar(f"train {name}", "batches") as advance:
-                follow(steps, data.iterations, log, save, train.checkpoint_every, advance, group)
+                follow(steps, train.iterations, log, save, train.checkpoint_every, advance, group)
 
-    models.save(out, state.model, arch, model_settings)
+    models.save(out, state.result, arch, model_settings)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -25,11 +25,12 @@ class Recorder:
         return self._note(name)
 
     def _entry(self, name):
-        arch, settings = self._section.entry(name)
+        found = self._section.entry(name)
         read.update(f"{name}.{key}" for key in self._section.entries[name])
-        read.update(f"{arch}.{key}" for key in self._section.architectures[arch])
-        read.update(f"{self._section.dataset}.{key}" for key in params.OF_DATASET)
-        return arch, settings
+        read.update(f"{found.arch}.{key}" for key in self._section.architectures[found.arch])
+        read.update(f"{self._section.dataset}.{key}" for key in params.OF_DATASET + params.SCHEDULE_OF_DATASET)
+        read.update(f"train.{key}" for key in params.Train.model_fields)
+        return found
 
     def _note(self, name):
         value = getattr(self._section, name)

@@ -32,10 +32,17 @@ VALUES = {
     "box": "joints",
     "padding": 20,
     "keep_aspect": False,
+    "margin": 0.25,
     "jpeg_quality": 92,
     "batch_size": 25,
     "optimizer": "adam",
     "lr": 0.001,
+    "trunk_lr": 1.0,
+    "weight_decay": 0.0,
+    "schedule": "halving",
+    "warmup": 0.0,
+    "ema": 0.0,
+    "clip_grad": None,
     "loss": "l2",
     "precision": "auto",
     "device": "auto",
@@ -46,6 +53,18 @@ VALUES = {
     "rotation": 0.0,
     "scale": 0.0,
     "color": 0.0,
+    "shift": 0.0,
+    "half_body": 0.0,
+    "erase": 0.0,
+    "trunk": "test_efficientnet",
+    "weights": "none",
+    "frozen_stride": 0,
+    "frozen_norm": False,
+    "channels": 16,
+    "readout": "map",
+    "sigma": 1.5,
+    "decode": "local",
+    "flip_test": True,
     "attention": False,
     "layers": 2,
     "hidden_size": 128,
@@ -70,6 +89,7 @@ def parameters(path=ROOT / "params.yaml", **changes):
     values = _with_own_values(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
     values["baseline"] = {"arch": "cnn"}
     values["model"] = {"arch": "lstm", "attention": False}
+    values["pretrained"] = {"arch": "heatmap"}
     if "lstm" not in values:  # the architecture has no section of its own
         values["model"] |= {key: VALUES[key] for key in ("layers", "hidden_size", "joint_order")}
     for section, of_section in changes.items():

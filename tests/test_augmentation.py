@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from posernn.data.augmentation import LUMA, Augmentation, augment
-from posernn.pose.skeleton import Joint
+from posernn.data.augmentation import LUMA, Augmentation, augment, crop_center
+from posernn.pose.skeleton import LOWER_BODY, Joint
 
 SIDE = 96
 OFF = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "color": 0.0}
@@ -31,11 +31,14 @@ def brightest(image):
     return np.array([(weight.sum(dim=0) @ axis) / weight.sum(), (weight.sum(dim=1) @ axis) / weight.sum()])
 
 
-@pytest.mark.parametrize("change", [{"flip": 1.0}, {"rotation": 60.0}, {"scale": 0.5}])
+@pytest.mark.parametrize(
+    "change", [{"flip": 1.0}, {"rotation": 60.0}, {"scale": 0.5}, {"shift": 0.2}, {"half_body": 1.0}]
+)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_dot_in_the_picture_is_found_where_its_joint_went(change, seed):
     where = np.array([36.0, 55.0])
     joints = torch.full((1, 16, 2), 0.5)
+    joints[0, :6] = torch.tensor([0.6, 0.3])  # so that both halves of the body are smaller than the crop
     joints[0, Joint.RIGHT_WRIST] = torch.from_numpy(where / SIDE)
     annotated = torch.ones(1, 16, dtype=torch.bool)
     images, moved, _ = changed_by(dots(where), joints, annotated, **OFF | change, seed=seed)
@@ -132,13 +135,85 @@ def test_without_augmentation_nothing_changes_and_inputs_are_never_modified():
         assert torch.equal(got, kept)
 
 
+def test_shifts_fill_the_range_along_both_axes():
+    joints, annotated = torch.full((400, 16, 2), 0.5), torch.ones(400, 16, dtype=torch.bool)
+    _, moved, _ = changed_by(torch.zeros(400, 3, 4, 4), joints, annotated, shift=0.2, seed=0)
+    assert spans(moved[:, 0, 0] - 0.5, -0.2, 0.2)
+    assert spans(moved[:, 0, 1] - 0.5, -0.2, 0.2)
+
+
+def test_a_border_shows_the_picture_where_a_rotated_crop_would_be_black():
+    border = 24
+    large = torch.full((3, 3, SIDE + 2 * border, SIDE + 2 * border), 200.0)
+    joints, annotated = torch.rand(3, 16, 2), torch.ones(3, 16, dtype=torch.bool)
+    amounts = Augmentation(rotation=45.0).draw(3, np.random.default_rng(0))
+    with_border, moved, _ = augment(large, joints, annotated, amounts, border)
+    without, same, _ = augment(crop_center(large, SIDE), joints, annotated, amounts)
+    assert with_border.shape == without.shape == (3, 3, SIDE, SIDE)
+    torch.testing.assert_close(moved, same)
+    assert with_border.min() > 199
+    assert without.min() == 0
+
+
+def test_a_border_moves_no_pixel_of_the_crop():
+    torch.manual_seed(0)
+    large = torch.rand(2, 3, SIDE + 20, SIDE + 20) * 255
+    joints, annotated = torch.rand(2, 16, 2), torch.ones(2, 16, dtype=torch.bool)
+    amounts = Augmentation(rotation=10.0, shift=0.02).draw(2, np.random.default_rng(0))
+    inner = (slice(None), slice(None), slice(20, -20), slice(20, -20))  # what no border comes into
+    with_border, without = (
+        augment(large, joints, annotated, amounts, 10)[0],
+        augment(large[..., 10:-10, 10:-10], joints, annotated, amounts)[0],
+    )
+    torch.testing.assert_close(with_border[inner], without[inner], atol=0.01, rtol=0)
+    untouched = augment(large, joints, annotated, Augmentation().draw(2, np.random.default_rng(0)), 10)[0]
+    assert torch.equal(untouched, large[..., 10:-10, 10:-10])
+
+
+def test_half_a_body_fills_more_of_the_crop_and_is_in_its_middle():
+    joints = torch.rand(200, 16, 2) * 0.2 + torch.tensor([0.4, 0.2])
+    joints[:, list(LOWER_BODY)] += torch.tensor([0.0, 0.4])
+    _, moved, _ = changed_by(
+        torch.zeros(200, 3, 8, 8), joints, torch.ones(200, 16, dtype=torch.bool), half_body=1.0, seed=0
+    )
+    upper = [joint for joint in range(16) if joint not in LOWER_BODY]
+    for half in (list(LOWER_BODY), upper):
+        part = moved[:, half]
+        middle = (part.amin(dim=1) + part.amax(dim=1)) / 2
+        chosen = ((middle - 3.5 / 8).abs() < 1e-4).all(dim=1)
+        assert 60 < chosen.sum() < 140  # each half as often as the other
+        before = joints[:, half]
+        zoom = ((part.amax(dim=1) - part.amin(dim=1)) / (before.amax(dim=1) - before.amin(dim=1)))[chosen]
+        torch.testing.assert_close(zoom, torch.full_like(zoom, 2.0))  # the largest
+
+
+def test_a_body_with_two_joints_in_a_half_is_not_zoomed_into():
+    joints, annotated = torch.rand(9, 16, 2), torch.zeros(9, 16, dtype=torch.bool)
+    annotated[:, [Joint.RIGHT_KNEE, Joint.LEFT_KNEE, Joint.HEAD_TOP]] = True
+    _, moved, _ = changed_by(torch.zeros(9, 3, 8, 8), joints, annotated, half_body=1.0, seed=0)
+    torch.testing.assert_close(moved, joints)
+
+
+def test_erased_squares_have_one_colour_each_and_joints_stay():
+    joints, annotated = torch.rand(60, 16, 2), torch.ones(60, 16, dtype=torch.bool)
+    images = torch.full((60, 3, SIDE, SIDE), 7.0)
+    changed, moved, _ = changed_by(images, joints, annotated, erase=0.5, seed=0)
+    assert torch.equal(moved, joints)
+    erased = (changed != 7.0).any(dim=1).flatten(1).float().mean(dim=1)  # share of each crop
+    assert 0.1 < (erased == 0).float().mean() < 0.4  # neither of two squares: a quarter
+    assert erased[erased > 0].min() > 0.05**2
+    assert erased.max() < 2 * 0.32**2
+    colors = [len(torch.unique(image.flatten(1).T, dim=0)) for image in changed]
+    assert max(colors) == 3  # the crop's own, and two squares
+
+
 def test_a_part_of_a_batch_is_augmented_as_in_the_whole_batch():
     """Each rank of a training augments its part of the batch."""
     random = np.random.default_rng(0)
     images = torch.from_numpy(random.integers(0, 256, (7, 3, 32, 32), dtype=np.uint8))
     joints = torch.from_numpy(random.random((7, 16, 2), dtype=np.float32))
     annotated = torch.from_numpy(random.random((7, 16)) < 0.8)
-    amounts = Augmentation(flip=0.5, rotation=30.0, scale=0.3, color=0.3).draw(7, random)
+    amounts = Augmentation(0.5, 30.0, 0.3, 0.3, shift=0.1, half_body=0.5, erase=0.5).draw(7, random)
     whole = augment(images, joints, annotated, amounts)
     part = slice(1, None, 3)
     for of_part, of_whole in zip(

@@ -14,7 +14,7 @@ from posernn.data.batches import Crops
 from posernn.evaluation.predict import predict
 from posernn.models.contract import Prediction, Truth
 from posernn.runtime.errors import InputError
-from posernn.training import checkpoints, loop
+from posernn.training import checkpoints, loop, optimization
 
 
 @pytest.fixture(params=TINY, ids=name_of)
@@ -57,7 +57,7 @@ def train(state, crops, iterations):
             crops,
             iterations=iterations,
             batch_size=10,
-            lr_of=loop.halving(3e-3, 10**9),
+            schedule=optimization.halving(3e-3, 10**9),
             augmentation=Augmentation(),
             dtype=torch.float32,
             seed=0,
@@ -117,7 +117,8 @@ def test_a_saved_model_predicts_the_same_after_loading(case, tmp_path):
     loaded = predict(models.load(tmp_path), images)
     for before, after in zip(predict(model.eval(), images), loaded, strict=True):
         assert (before is None) == (after is None)
-        assert before is None or torch.equal(before, after)
+        if before is not None:  # convolutions may differ in the order of their sums, by the alignment of memory
+            torch.testing.assert_close(before, after, atol=1e-5, rtol=0)
 
 
 def test_a_resumed_training_ends_with_the_same_weights(case, tmp_path):
@@ -155,9 +156,9 @@ def test_it_exports_to_onnx(case, tmp_path):
 
 
 def test_an_architecture_is_found_by_its_file():
-    assert {"cnn", "lstm"} <= set(models.architectures())
+    assert {"cnn", "heatmap", "lstm"} <= set(models.architectures())
     assert "contract" not in models.architectures()
-    with pytest.raises(ValueError, match="expected one of cnn, lstm, got 'vgg'"):
+    with pytest.raises(ValueError, match="expected one of cnn, heatmap, lstm, got 'vgg'"):
         models.module_of("vgg")
 
 
@@ -190,7 +191,7 @@ def test_a_broken_or_missing_file_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"weights.safetensors: expected safetensors, got"):
         models.load(tmp_path)
     (tmp_path / "model.json").write_text('{"arch": "transformer"}')
-    with pytest.raises(InputError, match=r"expected a model of posernn, got .*expected one of cnn, lstm"):
+    with pytest.raises(InputError, match=r"expected a model of posernn, got .*expected one of cnn, heatmap, lstm"):
         models.load(tmp_path)
 
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from posernn.data import batches, schemas, shards
+from posernn.data.augmentation import crop_center
 from posernn.data.crops import select, write_crops
 from posernn.data.shards import read_crops
 from posernn.pose import geometry
@@ -173,6 +174,24 @@ def test_joints_crop_transformed_by_crop_to_image_are_joints_image(album, tmp_pa
     pictures = table["image"].to_pylist()
     assert Image.open(io.BytesIO(pictures[0]["bytes"])).size == (96, 96)
     assert [picture["path"] for picture in pictures[:2]] == ["2.jpg", "2.jpg"]
+
+
+def test_training_crops_have_a_border_and_the_others_have_none(album, tmp_path):
+    images, people = album
+    write_crops(people, images, tmp_path / "plain", **SETTINGS)
+    write_crops(people, images, tmp_path / "border", **SETTINGS, margin=0.25)
+    for split, border in (("train", 24), ("val", 0)):
+        plain = batches.load(tmp_path / "plain", split)
+        found = batches.load(tmp_path / "border", split, crop_size=96)
+        assert (found.crop_size, found.border) == (96, border)
+        who = np.arange(4)
+        assert found.images(who).shape == (4, 3, 96 + 2 * border, 96 + 2 * border)
+        torch.testing.assert_close(found.joints_unit, plain.joints_unit, atol=1e-5, rtol=0)
+        inner, expected = crop_center(found.images(who), 96).float(), plain.images(who).float()
+        moved = inner.roll(1, dims=3)  # by one pixel
+        assert (inner - expected).abs().mean() < 0.5 * (moved - expected).abs().mean()  # both are JPEG
+    with pytest.raises(InputError, match=r"expected crops of 97 px, got 144; run the stage crops again"):
+        batches.load(tmp_path / "border", "train", crop_size=97)
 
 
 def test_hugging_face_datasets_reads_the_image_column_as_pictures(album, tmp_path):

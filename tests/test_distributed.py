@@ -23,7 +23,8 @@ from posernn.data.augmentation import Augmentation
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json, write_json
 from posernn.training import processes
-from posernn.training.loop import TrainingState, make_optimizer, train
+from posernn.training.loop import TrainingState, train
+from posernn.training.optimization import make_optimizer
 
 AUGMENTATION = Augmentation(flip=0.5, rotation=20.0, scale=0.2, color=0.2)
 

@@ -81,7 +81,7 @@ def append(folder, *names):
             file.write("# changed\n")
 
 
-TRAININGS = {"train@baseline", "train@model"}
+TRAININGS = {"train@baseline", "train@model", "train@pretrained"}
 
 
 def test_a_new_model_runtime_and_report_retrain_nothing(project):
@@ -95,7 +95,7 @@ def test_shared_code_retrains_both_models(project, room):
     assert stale(project) >= TRAININGS
 
 
-@pytest.mark.parametrize(("arch", "entry"), [("cnn", "baseline"), ("lstm", "model")])
+@pytest.mark.parametrize(("arch", "entry"), [("cnn", "baseline"), ("lstm", "model"), ("heatmap", "pretrained")])
 def test_the_code_of_an_architecture_retrains_its_entries_only(project, arch, entry):
     append(project, f"posernn/models/{arch}.py")
     assert stale(project) & TRAININGS == {f"train@{entry}"}

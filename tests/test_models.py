@@ -14,7 +14,7 @@ from posernn.data.batches import Crops
 from posernn.models.parts.recurrent import initialize
 from posernn.models.parts.vgg import normalize
 from posernn.pose.skeleton import DECODE_ORDERS
-from posernn.training import loop
+from posernn.training import loop, optimization
 
 NAMES = ["cnn", "lstm", "lstm_attention"]
 PAPER = {"crop_size": 224, "trunk_width": 1.0}
@@ -199,7 +199,7 @@ def test_a_training_gives_the_figures_written_down(name, loss):
         random_crops(12, 1),
         iterations=12,
         batch_size=8,
-        lr_of=loop.halving(1e-3, 5),
+        schedule=optimization.halving(1e-3, 5),
         augmentation=Augmentation() if loss == "l2" else augmentation,
         dtype=torch.float32,
         seed=7,

@@ -88,6 +88,12 @@ def test_a_small_number_may_be_written_as_1e_minus_5(tmp_path):
         ("train.optimizer", "adan", r"train.optimizer: input should be 'adam', 'adamw' or 'sgd', got 'adan'"),
         ("train.optimiser", "adam", r"train.optimiser: unknown key; did you mean optimizer\?"),
         ("train.zzz", 1, r"train.zzz: unknown key; expected one of batch_size, optim"),
+        ("heatmap.train", 3, r"heatmap.train: expected settings of `train`, got 3"),
+        ("heatmap.train.augment", None, r"heatmap.train: expected settings of `train`, got"),
+        ("heatmap.train.device", "gpu", r"heatmap.train.device: input should be 'auto', 'cuda'.*got 'gpu'"),
+        ("model.train", {"lr": -1}, r"model.train.lr: input should be greater than 0, got -1"),
+        ("model.train", {"augment": {"flop": 1}}, r"model.train.augment.flop: unknown key; did you mean flip\?"),
+        ("model.train", {"learning_rate": 1}, r"model.train.learning_rate: unknown key; expected one of batch_size"),
         ("model.attention", "maybe", r"model.attention: .*got 'maybe'"),
         ("baseline.attention", True, r"baseline.attention: unknown key; it belongs to arch: lstm"),
         ("mpii.crop_size", 100, r"mpii.crop_size: input should be a multiple of 32, got 100"),
@@ -126,6 +132,23 @@ def test_parameters_cannot_be_changed_after_reading(tmp_path):
         read(written(tmp_path, ("train", "lr"), 0.1)).train.lr = 1.0
 
 
+def test_train_of_an_entry_overrides_the_architectures_which_overrides_that_of_all(tmp_path):
+    values = copy.deepcopy(PARAMETERS)
+    values["train"] |= {"lr": 0.1, "ema": 0.1, "batch_size": 3}
+    values["train"]["augment"] |= {"flip": 0.1, "erase": 0.1, "shift": 0.1}
+    values["heatmap"]["train"] = {"ema": 0.2, "batch_size": 4, "augment": {"flip": 0.2, "erase": 0.2}}
+    values["pretrained"]["train"] = {"batch_size": 5, "iterations": 77, "augment": {"erase": 0.3}}
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML().dump(values, file)
+    settings = params.load(tmp_path / "params.yaml")
+    training = settings.entry("pretrained").training
+    assert (training.lr, training.ema, training.batch_size, training.iterations) == (0.1, 0.2, 5, 77)
+    assert (training.augment.shift, training.augment.flip, training.augment.erase) == (0.1, 0.2, 0.3)
+    other = settings.entry("baseline").training
+    assert (other.ema, other.batch_size, other.augment.erase) == (0.1, 3, 0.1)
+    assert other.iterations == PARAMETERS["synthetic"]["iterations"]
+
+
 # For each key values of the wrong type and values out of range.
 WRONG = {
     "dataset": ["coco", 7, None, []],
@@ -154,6 +177,25 @@ WRONG = {
     "rotation": [-1, 181, NAN],
     "scale": [-0.1, 4.1, INF],
     "color": [-0.1, 1, NAN],
+    "shift": [-0.1, 1.1, NAN],
+    "half_body": [-0.1, 1.1, "often"],
+    "erase": [-0.1, 1.1, NAN],
+    "margin": [-0.1, 1.1, NAN, "wide"],
+    "trunk_lr": [0, 1.1, NAN],
+    "weight_decay": [-1, INF, "some"],
+    "schedule": ["steps", 3],
+    "warmup": [-0.1, 1, "long"],
+    "ema": [-0.1, 1, NAN],
+    "clip_grad": [0, -1, "yes"],
+    "trunk": [18, None],
+    "weights": [1, None],
+    "frozen_stride": [2, -4, "4"],
+    "frozen_norm": ["maybe", 3],
+    "channels": [0, 1.5, "96"],
+    "readout": ["maps", 1],
+    "sigma": [-1, 17, NAN],
+    "decode": ["best", 0],
+    "flip_test": ["maybe", 3],
     "arch": ["vgg", 1, None],
     "attention": ["maybe", 3],
     "layers": [0, 9, 1.5],
@@ -187,6 +229,8 @@ def test_every_key_refuses_what_it_cannot_mean(path, tmp_path):
 def test_every_key_is_asked_for_when_missing_and_guessed_when_misspelt(path, tmp_path):
     if path[:2] in [("synthetic", "people"), ("synthetic", "seed")]:
         read(written(tmp_path, path, MISSING))  # data sets that are not rendered have none
+    elif path[:2] == ("heatmap", "train"):
+        read(written(tmp_path, path, MISSING))  # it is as in the section train
     elif path == ("model", "attention") and "lstm" in PARAMETERS:
         read(written(tmp_path, path, MISSING))  # the architecture's section has it
     else:

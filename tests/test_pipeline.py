@@ -70,10 +70,10 @@ def mlflow_runs(folder):
 def test_all_stages_run_and_leave_what_the_design_says(project):
     folder, output = project
     assert stages_run(output)[:3] == ["data/dvc.yaml:synthesize", "parse", "crops"]
-    trained = {"train@baseline", "train@model", "evaluate@baseline", "evaluate@model"}
+    trained = {f"{stage}@{entry}" for stage in ("train", "evaluate") for entry in ("baseline", "model", "pretrained")}
     assert set(stages_run(output)[3:-1]) == trained
     assert stages_run(output)[-1] == "compare"
-    for name in ("baseline", "model"):
+    for name in ("baseline", "model", "pretrained"):
         assert {path.name for path in (folder / "runs" / name).iterdir()} == {
             *("weights.safetensors", "model.json", "history.csv", "run.json")
         }

@@ -11,13 +11,14 @@ from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops, batch_people
 from posernn.runtime.errors import InputError
 from posernn.training import checkpoints
-from posernn.training.loop import NonFiniteLossError, fresh_state, halving, train, validate
+from posernn.training.loop import NonFiniteLossError, fresh_state, train, validate
+from posernn.training.optimization import halving
 
 SIDE = 32
 SETTINGS = {
     "iterations": 12,
     "batch_size": 5,
-    "lr_of": halving(1e-3, every=4),
+    "schedule": halving(1e-3, every=4),
     "augmentation": Augmentation(),
     "dtype": torch.float32,
     "seed": 0,
@@ -44,6 +45,13 @@ def crops(num_people, seed=0):
 def fresh(optimizer="adam", **changes):
     settings = CNN.model_copy(update=changes)
     return fresh_state("cnn", settings, optimizer=optimizer, lr=1e-3, seed=0, device=torch.device("cpu"))
+
+
+RECIPE = {"optimizer": "adamw", "weight_decay": 0.1, "trunk_lr": 0.5, "averaged": True}
+
+
+def fresh_with(recipe):
+    return fresh_state("cnn", CNN, lr=1e-3, seed=0, device=torch.device("cpu"), **recipe)
 
 
 def run(state, **changes):
@@ -93,7 +101,7 @@ def test_the_learning_rate_is_halved_on_time():
 def test_training_learns_where_the_spot_is(optimizer, loss):
     state = fresh(optimizer, loss=loss)
     lr = 0.02 if optimizer == "sgd" else 3e-3
-    changes = {"iterations": 150, "validate_every": 150, "lr_of": halving(lr, every=100), "batch_size": 20}
+    changes = {"iterations": 150, "validate_every": 150, "schedule": halving(lr, every=100), "batch_size": 20}
     held_out = crops(100, seed=1)
     list(train(state, crops(200), held_out, **SETTINGS | changes))
     true = held_out.joints_unit * SIDE
@@ -127,26 +135,50 @@ def test_every_epoch_sees_each_person_once_in_an_order_of_its_own():
     assert list(people) != list(np.concatenate([batch_people(10, 4, i, seed=1) for i in range(5)]))
 
 
+def test_the_average_is_what_is_validated_and_lags_behind():
+    state = fresh_with(RECIPE)
+    run(state, ema=0.9)
+    assert state.result is state.average
+    assert state.history[-1].val_rmse == validate(state.average, crops(9, seed=1), torch.float32)
+    assert state.history[-1].val_rmse != validate(state.model, crops(9, seed=1), torch.float32)
+
+
+def test_a_clipped_gradient_has_the_norm(monkeypatch):
+    norms = []
+    state = fresh("sgd")
+    step = state.optimizer.step
+
+    def noted():
+        norms.append(torch.stack([p.grad.norm() for p in state.model.parameters()]).norm().item())
+        step()
+
+    monkeypatch.setattr(state.optimizer, "step", noted)
+    run(state, clip_grad=1e-3)
+    assert max(norms) == pytest.approx(1e-3, rel=1e-3)
+
+
 @pytest.mark.parametrize("stop", [3, 5, 8])
 @pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(0.5, 20.0, 0.2, 0.2)])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, stop, augmentation, optimizer):
-    whole = fresh(optimizer)
-    run(whole, augmentation=augmentation)
+@pytest.mark.parametrize("recipe", [{"optimizer": "adam"}, {"optimizer": "sgd"}, RECIPE], ids=["adam", "sgd", "recipe"])
+def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, stop, augmentation, recipe):
+    changes = {"augmentation": augmentation} | ({"ema": 0.9, "clip_grad": 1.0} if recipe is RECIPE else {})
+    whole = fresh_with(recipe)
+    run(whole, **changes)
 
-    stopped = fresh(optimizer)
-    for step in train(stopped, crops(23), crops(9, seed=1), **SETTINGS | {"augmentation": augmentation}):
+    stopped = fresh_with(recipe)
+    for step in train(stopped, crops(23), crops(9, seed=1), **SETTINGS | changes):
         if step.iteration == stop:
             checkpoints.save(tmp_path / "last.safetensors", stopped, "cnn", {"run_id": "abc"})
             break
-    resumed = fresh(optimizer)
+    resumed = fresh_with(recipe)
     assert checkpoints.restore(tmp_path / "last.safetensors", resumed) == {"run_id": "abc"}
     assert resumed.iteration == stop
-    run(resumed, augmentation=augmentation)
+    run(resumed, **changes)
 
     assert resumed.history == whole.history
-    for (key, left), right in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
-        assert torch.equal(left, right), key
+    for one, other in ((whole.model, resumed.model), (whole.result, resumed.result)):
+        for (key, left), right in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+            assert torch.equal(left, right), key
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_good_checkpoint(tmp_path):

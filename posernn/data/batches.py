@@ -21,6 +21,7 @@ from torch import Tensor
 
 from posernn.data import schemas, shards
 from posernn.data.shards import Folder
+from posernn.runtime.errors import InputError
 from posernn.runtime.machine import num_cores
 from posernn.runtime.progress import Advance, silent
 
@@ -37,16 +38,18 @@ class Crops:
     """The crops of one split and their joints.
 
     Attributes:
-        images: function from row numbers (B,) to crops (B, 3, S, S) uint8.
-        joints_unit: (N, J, 2) xy; 0 where not annotated.
+        images: function from row numbers (B,) to crops (B, 3, M, M) uint8; M is S and a border on each side.
+        joints_unit: (N, J, 2) xy, unit of the crop without its border; 0 where not annotated.
         annotated: (N, J).
         crop_size: S, px.
+        border: px, for augmentation.
     """
 
-    images: Callable[[Int[np.ndarray, "B"]], UInt8[Tensor, "B 3 S S"]]
+    images: Callable[[Int[np.ndarray, "B"]], UInt8[Tensor, "B 3 M M"]]
     joints_unit: Float[Tensor, "N 16 2"]
     annotated: Bool[Tensor, "N 16"]
     crop_size: int
+    border: int = 0
 
     def __len__(self) -> int:
         return len(self.joints_unit)
@@ -148,13 +151,19 @@ class _Encoded:
         return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def load(folder: Folder, split: str, progress: Advance = silent) -> Crops:
+def load(folder: Folder, split: str, progress: Advance = silent, *, crop_size: int | None = None) -> Crops:
     """Read the crops of one split; keep them decoded in memory if they fit, else encoded in a temporary file.
 
     Memory use is DECODED_LIMIT at most, plus 0.2 kB per person.
 
+    Args:
+        folder: the shards.
+        split: train or val.
+        progress: called with the numbers of decoded crops and of all crops.
+        crop_size: S, px; pixels beyond are the border. None: the crops have no border.
+
     Raises:
-        InputError: the folder holds no crops of the split, or is incomplete.
+        InputError: the folder holds no crops of the split, is incomplete, or its crops are smaller.
     """
     num_people = shards.num_crops(folder, split)
     store: _Decoded | _Encoded | None = None
@@ -167,14 +176,20 @@ def load(folder: Folder, split: str, progress: Advance = silent) -> Crops:
         for done in store.add(jpegs):
             progress(done, num_people)
         flags.append(schemas.to_numpy(table, "annotated").astype(bool))
-        joints.append((schemas.to_numpy(table, "joints_crop") / shape[0]).astype(np.float32))
+        joints.append(schemas.to_numpy(table, "joints_crop"))
     assert store is not None  # read_shards yields at least one table
+    crop_size = crop_size or shape[0]
+    border, odd = divmod(shape[0] - crop_size, 2)
+    if border < 0 or odd:
+        raise InputError(f"{folder}: expected crops of {crop_size} px, got {shape[0]}; run the stage crops again")
+    joints_unit = ((np.concatenate(joints) - border) / crop_size).astype(np.float32)
     annotated = np.concatenate(flags)  # (N, J)
     return Crops(
         images=store.images,
-        joints_unit=torch.from_numpy(np.where(annotated[..., None], np.concatenate(joints), np.float32(0))),
+        joints_unit=torch.from_numpy(np.where(annotated[..., None], joints_unit, np.float32(0))),
         annotated=torch.from_numpy(annotated),
-        crop_size=shape[0],
+        crop_size=crop_size,
+        border=border,
     )
 
 

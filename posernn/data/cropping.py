@@ -63,6 +63,7 @@ def crops_of_image(
     keep_aspect: bool,
     side: int,
     jpeg_quality: int,
+    border: int = 0,
 ) -> list[Crop | str]:
     """Crop all people of one image, which is decoded once.
 
@@ -75,13 +76,16 @@ def crops_of_image(
         keep_aspect: grow the box to a square instead of stretching it.
         side: crop px.
         jpeg_quality: 1 to 95.
+        border: crop px that are shown beyond each side of the box.
     Returns:
         for each person the crop, or the reason why there is none.
     """
     where = {"box": box, "padding": padding, "keep_aspect": keep_aspect}
+    growth = 1 + 2 * border / side
+    side += 2 * border
     try:
         with opened(images, name) as image:
-            boxes = [_box_or_reason(person, image.size, **where) for person in people]  # (4,) each, image px
+            boxes = [_box_or_reason(person, image.size, growth, **where) for person in people]  # (4,) each, image px
             shrink = _shrink(image, [found for found in boxes if not isinstance(found, str)], side)
             picture = to_rgb(image)
     except UnusableError as error:
@@ -97,9 +101,11 @@ def crops_of_image(
     ]
 
 
-def _box_or_reason(person: Annotation, size: tuple[int, int], **where: Any) -> Float[np.ndarray, "4"] | str:
+def _box_or_reason(
+    person: Annotation, size: tuple[int, int], growth: float, **where: Any
+) -> Float[np.ndarray, "4"] | str:
     try:
-        return box_of(person, size, **where)
+        return geometry.grow(box_of(person, size, **where), growth)
     except UnusableError as error:
         return str(error)
 

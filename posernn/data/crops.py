@@ -44,6 +44,7 @@ def write_crops(
     keep_aspect: bool,
     side: int,
     jpeg_quality: int,
+    margin: float = 0.0,
     executor: Executor | None = None,
     progress: Advance = silent,
 ) -> pa.Table:
@@ -54,6 +55,7 @@ def write_crops(
         images: folder of the images.
         folder: where to write the shards (`schemas.CROPS`); see `shards.replacing`.
         box, padding, keep_aspect, side, jpeg_quality: as in `cropping.crops_of_image`.
+        margin: border of the training crops on each side, as a share of `side`: the augmentation shows parts of it.
         executor: decodes and crops the images; None: this process does.
         progress: called with the number of people done and of all people.
     Returns:
@@ -77,7 +79,8 @@ def write_crops(
     with shards.replacing(folder) as write_shard:
         for split, table in zip(SPLITS, selected, strict=True):
             names = _rows(table, "image", "image_index", "person_index")
-            crops = parallel.in_order(crop, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
+            cropped = partial(crop, border=border(margin, side) if split == "train" else 0)
+            crops = parallel.in_order(cropped, _images(table), per_task=IMAGES_PER_TASK, executor=executor)
             shard: list[tuple[int, Crop]] = []
             size = number = 0
             for row, (name, found) in enumerate(zip(names, crops, strict=True)):
@@ -95,6 +98,11 @@ def write_crops(
             why = f"none for {total} people, the first because {rejected[0][3]}" if rejected else "no people at all"
             raise InputError(f"{images}: expected images of single people, got {why}; put the images there")
     return schemas.rejected_table(rejected)
+
+
+def border(margin: float, side: int) -> int:
+    """Compute the border of the training crops, px on each side, from the margin, a share of the crop's side."""
+    return round(margin * side)
 
 
 def select(people: pa.Table, split: str) -> pa.Table:

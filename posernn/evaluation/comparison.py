@@ -52,9 +52,14 @@ class Comparison:
         ]
 
 
-def constant_predictions(train_crops: pa.Table, num_people: int) -> dict[str, Float[np.ndarray, "N 16 2"]]:
-    """The mean and the median pose of the training people, repeated for `num_people`; crop px."""
-    joints_crop = schemas.to_numpy(train_crops, "joints_crop")
+def constant_predictions(
+    train_crops: pa.Table, num_people: int, border: int = 0
+) -> dict[str, Float[np.ndarray, "N 16 2"]]:
+    """The mean and the median pose of the training people, repeated for `num_people`; crop px.
+
+    The training crops have `border` px on each side that the others do not have.
+    """
+    joints_crop = schemas.to_numpy(train_crops, "joints_crop") - border
     annotated = schemas.to_numpy(train_crops, "annotated")
     poses = {
         "mean_pose": constant.mean_pose(joints_crop, annotated),

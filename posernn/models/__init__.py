@@ -21,7 +21,7 @@ def architectures() -> list[str]:
 
 
 def module_of(arch: str) -> Any:
-    """Import the file of an architecture: its `Settings`, `build` and `TINY`.
+    """Import the file of an architecture: its `Settings`, `build`, `TINY` and, where it has one, `load_pretrained`.
 
     Raises:
         ValueError: there is no such file.
@@ -38,6 +38,16 @@ def build(arch: str, settings: "Settings") -> "nn.Module":
         ValueError: no architecture of that name.
     """
     return module_of(arch).build(settings)
+
+
+def load_pretrained(arch: str, model: "nn.Module", settings: "Settings") -> None:
+    """Load pretrained weights into a fresh model, where its architecture has any.
+
+    Raises:
+        InputError: the weights are missing, or are those of another model.
+    """
+    if load_weights := getattr(module_of(arch), "load_pretrained", None):
+        load_weights(model, settings)
 
 
 def save(folder: Path, model: "nn.Module", arch: str, settings: "Settings") -> None:

@@ -5,11 +5,13 @@ A model is one file in this folder, found by its name. The file has:
 - `Settings`: its parameters, a subclass of `contract.Settings`; params.yaml has a section of the same name as the file.
 - `build(settings)`: builds the module with fresh weights.
 - `TINY`: settings with which the tests train it in seconds.
+- `load_pretrained(model, settings)`, optional: loads pretrained weights into a fresh model, before a training; loading
+  a trained model does not call it.
 
 The module's `forward(images, truth=None)` maps crops to a `Prediction`. The normalisation of pixels, the loss of each
 joint and the order of decoding are the model's own; the mean over annotated joints, the optimizer and the learning
-rate are the loop's. So heat maps, intermediate supervision, teacher forcing and refinement are models, not branches of
-the loop.
+rate are the loop's. A module named `trunk` gets a learning rate of its own (`train.trunk_lr`). So heat maps,
+intermediate supervision, teacher forcing and refinement are models, not branches of the loop.
 
 Axis letters: B batch, J joints in skeleton order, S side of the crop, H W map.
 """

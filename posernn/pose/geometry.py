@@ -87,6 +87,12 @@ def square_box(box_image: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
     return np.concatenate([center - half, center + half])
 
 
+def grow(box_image: Float[np.ndarray, "4"], factor: float) -> Float[np.ndarray, "4"]:
+    """Return a box that is `factor` times as wide and high, with the same centre: (4,) xyxy, image px."""
+    center, half = (box_image[:2] + box_image[2:]) / 2, (box_image[2:] - box_image[:2]) / 2
+    return box_image if factor == 1 else np.concatenate([center - factor * half, center + factor * half])
+
+
 def crop_to_image(box_image: Float[np.ndarray, "4"], side: int) -> Float[np.ndarray, "2 3"]:
     """Return the affine from a crop of `side` x `side` px to the image.
 

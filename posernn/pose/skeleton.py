@@ -71,6 +71,17 @@ def _flip_order() -> tuple[int, ...]:
 FLIP_ORDER: tuple[int, ...] = _flip_order()
 """joints[FLIP_ORDER] swaps right and left joints, as a mirrored image needs."""
 
+LOWER_BODY: tuple[Joint, ...] = (
+    J.RIGHT_ANKLE,
+    J.RIGHT_KNEE,
+    J.RIGHT_HIP,
+    J.LEFT_HIP,
+    J.LEFT_KNEE,
+    J.LEFT_ANKLE,
+    J.PELVIS,
+)
+"""Joints of the lower body; all others are of the upper."""
+
 PCKH_GROUPS: dict[str, tuple[Joint, ...]] = {
     "Head": (J.UPPER_NECK, J.HEAD_TOP),
     "Shoulder": (J.RIGHT_SHOULDER, J.LEFT_SHOULDER),

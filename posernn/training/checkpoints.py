@@ -21,7 +21,7 @@ from posernn.runtime.errors import InputError
 from posernn.runtime.files import write_tensors
 from posernn.training.loop import HistoryRow, TrainingState
 
-VERSION = 2
+VERSION = 3
 
 CODE = (
     "data/augmentation.py",
@@ -95,6 +95,8 @@ def save(path: Path, state: TrainingState, arch: str, extra: dict[str, Any]) -> 
     """
     state.require_finite()
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
     for number, slots in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
     if state.losses:
@@ -128,8 +130,11 @@ def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["posernn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
-        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        state.model.load_state_dict(weights)
+        for kind, module in (("model.", state.model), ("average.", state.average)):
+            if module is not None:
+                module.load_state_dict(
+                    {name.removeprefix(kind): tensors[name] for name in tensors if name.startswith(kind)}
+                )
         slots: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):

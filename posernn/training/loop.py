@@ -4,8 +4,9 @@ All random numbers follow from seed and iteration, and `TrainingState` holds all
 a training that is resumed from a saved state ends with the same weights.
 """
 
+import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,11 +15,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from posernn import models
-from posernn.data.augmentation import Augmentation, augment
+from posernn.data.augmentation import Augmentation, augment, crop_center
 from posernn.data.batches import Crops, batch_people
 from posernn.models.contract import Settings, Truth
 from posernn.models.parts.losses import l2, masked_sum
 from posernn.runtime.errors import InputError
+from posernn.training.optimization import Schedule, make_optimizer, update_average
 from posernn.training.processes import Group
 
 CHECK_EVERY = 50
@@ -77,12 +79,19 @@ class TrainingState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    average: nn.Module | None = None
+    """Running average of the model; None: there is none."""
     iteration: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     """Losses of the iterations since the last row, (,) each."""
     errors: list[Tensor] = field(default_factory=list)
     """Sum of squared distances (crop px²) and number of annotated joints of the same iterations, (2,) each."""
+
+    @property
+    def result(self) -> nn.Module:
+        """Return the model to evaluate and to save: the average, if there is one."""
+        return self.model if self.average is None else self.average
 
     def require_finite_losses(self) -> None:
         """Check the losses since the last row.
@@ -113,40 +122,34 @@ class TrainingState:
 
 
 def fresh_state(
-    arch: str, settings: Settings, *, optimizer: str, lr: float, seed: int, device: torch.device
+    arch: str,
+    settings: Settings,
+    *,
+    optimizer: str,
+    lr: float,
+    seed: int,
+    device: torch.device,
+    weight_decay: float = 0.0,
+    trunk_lr: float = 1.0,
+    averaged: bool = False,
 ) -> TrainingState:
-    """Build a model with fresh weights and its optimizer, before the first iteration.
+    """Build a model with its initial weights and its optimizer, before the first iteration.
 
     Args:
         arch: name of the architecture.
         settings: of the model.
-        optimizer: adam, adamw or sgd.
-        lr: learning rate of the first iteration.
+        optimizer, lr, weight_decay, trunk_lr: as in `make_optimizer`.
         seed: of the weights.
         device: of the model.
+        averaged: whether to keep a running average of the weights.
     """
     torch.manual_seed(seed)
+    model = models.build(arch, settings)
+    models.load_pretrained(arch, model, settings)
     # channels_last: the layout in which crops are decoded and convolutions are quickest
-    model = models.build(arch, settings).to(device).to(memory_format=torch.channels_last)
-    return TrainingState(model, make_optimizer(optimizer, model, lr))
-
-
-def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """Build adam, adamw or sgd (momentum 0.9) over the model's parameters."""
-    parameters = list(model.parameters())
-    fused = parameters[0].device.type == "cuda"
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, fused=fused)
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, fused=fused)
-    if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=fused)
-    raise ValueError(f"make_optimizer: expected adam, adamw or sgd, got {name!r}")
-
-
-def halving(lr: float, every: int) -> Callable[[int], float]:
-    """Build the paper's schedule: the learning rate of an iteration (from 0) is halved every so many iterations."""
-    return lambda iteration: lr * 0.5 ** (iteration // every)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    made = make_optimizer(optimizer, model, lr, weight_decay=weight_decay, trunk_lr=trunk_lr)
+    return TrainingState(model, made, copy.deepcopy(model) if averaged else None)
 
 
 def train(
@@ -156,11 +159,13 @@ def train(
     *,
     iterations: int,
     batch_size: int,
-    lr_of: Callable[[int], float],
+    schedule: Schedule,
     augmentation: Augmentation,
     dtype: torch.dtype,
     seed: int,
     validate_every: int,
+    ema: float = 0.0,
+    clip_grad: float | None = None,
     group: Group = ALONE,
 ) -> Steps:
     """Train from `state.iteration` to `iterations`; between two steps the state may be saved.
@@ -171,11 +176,13 @@ def train(
         val_crops: the held-out set.
         iterations: batches in all, those before a resume included.
         batch_size: people, those of all processes together.
-        lr_of: the learning rate of an iteration, counted from 0.
+        schedule: of the learning rate.
         augmentation: random changes to the training crops.
         dtype: of convolutions and products (autocast); weights stay float32.
         seed: of the order of people and of the augmentation.
         validate_every: batches between two history rows.
+        ema: decay of the running average of the weights, where the state has one.
+        clip_grad: largest norm of the gradient; None: it is not clipped. Source: Pascanu et al. 2013.
         group: the processes that train together; each calls this with the same arguments and holds the same state.
 
     Yields:
@@ -187,7 +194,7 @@ def train(
     device = next(state.model.parameters()).device
     model = group.wrap(state.model)
     for iteration in range(state.iteration, iterations):
-        rate = lr_of(iteration)
+        rate = schedule(iteration)
         people = batch_people(len(train_crops), batch_size, iteration, seed)[group.share]
         images = train_crops.images(people).to(device, non_blocking=True)  # (B, 3, S, S)
         joints_unit = train_crops.joints_unit[people].to(device)  # (B, J, 2)
@@ -195,10 +202,12 @@ def train(
         if augmentation.is_on:
             random = np.random.default_rng([seed, iteration, 1])  # 1: not the order of people
             amounts = augmentation.draw(batch_size, random).of(group.share)
-            images, joints_unit, annotated = augment(images, joints_unit, annotated, amounts)
+            images, joints_unit, annotated = augment(images, joints_unit, annotated, amounts, train_crops.border)
+        else:
+            images = crop_center(images, train_crops.crop_size)
         model.train()
         for parameters in state.optimizer.param_groups:
-            parameters["lr"] = rate
+            parameters["lr"] = rate * parameters["lr_scale"]
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             prediction = model(images, Truth(joints_unit, annotated))
         loss_sum = masked_sum(prediction.loss, annotated)
@@ -208,7 +217,11 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
         # Gradients become means over the processes: times their number, that is the sum over the batch.
         (loss_sum / num_joints * group.size).backward()
+        if clip_grad is not None:
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip_grad)
         state.optimizer.step()
+        if state.average is not None:
+            update_average(state.average, state.model, ema, iteration)
 
         batch_loss = of_batch[0] / num_joints
         state.iteration = iteration + 1
@@ -249,7 +262,7 @@ def _history_row(state: TrainingState, val_crops: Crops, dtype: torch.dtype, lr:
         iteration=state.iteration,
         loss=torch.stack(state.losses).double().mean().item(),
         train_rmse=_rmse(state.errors),
-        val_rmse=validate(state.model, val_crops, dtype, group),
+        val_rmse=validate(state.result, val_crops, dtype, group),
         lr=lr,
     )
 

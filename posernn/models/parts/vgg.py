@@ -17,11 +17,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of red, green and blue in [0, 1], as torchvision's weights expect them."""
 
 
-def normalize(images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
-    """Scale pixels (0 to 255) to ImageNet's mean 0 and standard deviation 1, channel by channel."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None] * 255  # (3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None] * 255
-    return (images - mean) / std
+def normalize(
+    images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"],
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Float[Tensor, "B 3 S S"]:
+    """Scale pixels (0 to 255) so that `mean` becomes 0 and `std` 1, channel by channel; both are in [0, 1]."""
+    means = torch.tensor(mean, device=images.device)[:, None, None] * 255  # (3, 1, 1)
+    stds = torch.tensor(std, device=images.device)[:, None, None] * 255
+    return (images - means) / stds
 
 
 def scaled(channels: int, width: float) -> int:
