@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import socket
@@ -10,13 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tiny_models
 import typer
-from PIL import Image
 from typer.testing import CliRunner
 
 from posernn.cli import app
-from posernn.data import crops, schemas
+from posernn.data import schemas
 from posernn.report import tables
 from posernn.runtime import files, publish
 
@@ -80,20 +77,6 @@ def published(tmp_path: Path) -> Path:
     wrong[9] = first[9]
     np.save(tmp_path / "published.npy", np.stack([first + np.array([0, 30]), wrong]))
     return tmp_path / "published.npy"
-
-
-@pytest.fixture
-def trained(tmp_path: Path) -> Path:
-    """A small model with fresh weights."""
-    return tiny_models.save(tmp_path / "run", "cnn", crop_size=SIDE)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    """80 x 40 px of noise."""
-    noise = np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "street.png")
-    return tmp_path / "street.png"
 
 
 def commands() -> list:
@@ -174,95 +157,6 @@ def test_score_says_in_one_line_what_is_wrong(people, tmp_path, array, listed, m
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"error: {tmp_path / 'x.npy'}: ")
     assert message in err
-
-
-def test_predict_writes_image_px_of_the_whole_picture(trained, picture, tmp_path):
-    code, out, _ = run("predict", trained, picture, "--out", tmp_path / "p.parquet")
-    assert (code, out) == (0, f"1 people: {tmp_path / 'p.parquet'}\n")
-    table = files.read_table(tmp_path / "p.parquet", schemas.PREDICTIONS)
-    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
-    # The crop's edges are the picture's: 80 and 40 px on 32.
-    np.testing.assert_allclose(image, (crop + 0.5) * [80 / SIDE, 40 / SIDE] - 0.5, atol=1e-3)
-
-
-def test_predict_in_a_box(trained, picture, tmp_path):
-    run("predict", trained, picture, "--out", tmp_path / "p.parquet", "--box", "10,4,26,36")
-    table = pq.read_table(tmp_path / "p.parquet")
-    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
-    np.testing.assert_allclose(image, (crop + 0.5) * [0.5, 1.0] + [10, 4], atol=1e-3)
-
-
-def test_predict_keeping_the_aspect_grows_the_box_to_a_square(trained, picture, tmp_path):
-    run("predict", trained, picture, "--out", tmp_path / "p.parquet", "--box", "10,4,26,36", "--keep-aspect")
-    table = pq.read_table(tmp_path / "p.parquet")
-    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
-    np.testing.assert_allclose(image, (crop + 0.5) * [1.0, 1.0] + [2, 4], atol=1e-3)
-
-
-def test_predict_to_json_names_the_joints(trained, picture, tmp_path):
-    run("predict", trained, picture, "--out", tmp_path / "p.json")
-    (person,) = json.loads((tmp_path / "p.json").read_text())
-    assert (person["image"], person["person"]) == ("street.png", 0)
-    assert len(person["joints_image"]) == 16
-    assert len(person["joints_image"]["right ankle"]) == 2
-
-
-def test_predict_draws_one_picture_for_each_person(trained, picture, tmp_path):
-    run("predict", trained, picture, picture, "--out", tmp_path / "p.json", "--draw", tmp_path / "drawn")
-    drawn = sorted((tmp_path / "drawn").iterdir())
-    assert [path.name for path in drawn] == ["00000_street.png", "00001_street.png"]
-    with Image.open(drawn[0]) as image:
-        assert min(image.size) > 100
-
-
-def test_predict_leaves_out_what_is_no_image_and_says_so(trained, picture, tmp_path):
-    (tmp_path / "notes.jpg").write_text("no picture")
-    code, out, err = run("predict", trained, tmp_path / "notes.jpg", picture, "--out", tmp_path / "p.parquet")
-    assert code == 0
-    assert out.startswith("1 people")
-    assert err == f"left out: {tmp_path / 'notes.jpg'}: the image cannot be decoded: unknown format\n"
-    assert pq.read_table(tmp_path / "p.parquet")["image_index"].to_pylist() == [1]
-
-
-def test_predict_on_a_folder_of_crops_takes_its_val_split(trained, people, picture, tmp_path):
-    for name in ("a.png", "b.png"):
-        Image.open(picture).resize((100, 100)).save(tmp_path / name)
-    crops.write_crops(
-        pq.read_table(people),
-        tmp_path,
-        tmp_path / "crops",
-        box="joints",
-        padding=20,
-        keep_aspect=False,
-        side=SIDE,
-        jpeg_quality=90,
-    )
-    code, _, err = run("predict", trained, tmp_path / "crops", "--out", tmp_path / "p.parquet")
-    assert (code, err) == (0, "")
-    predictions = files.read_table(tmp_path / "p.parquet", schemas.PREDICTIONS)
-    assert predictions["image"].to_pylist() == ["b.png"]
-    # Crops may be scored: their keys are those of people.parquet.
-    assert run("score", tmp_path / "p.parquet", "--people", people)[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--out", "p.txt"], "--out: expected a name that ends in .parquet or .json, got p.txt; choose one of them"),
-        (["--box", "1,2,3"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 1,2,3; mend it"),
-        (["--box", "1,2,a,4"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 1,2,a,4; mend it"),
-        (["--box", "9,2,3,4"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 9,2,3,4; mend it"),
-    ],
-)
-def test_predict_says_in_one_line_what_is_wrong(trained, picture, arguments, message):
-    assert run("predict", trained, picture, *arguments) == (1, "", f"error: {message}\n")
-
-
-def test_predict_without_one_readable_image_is_an_error(trained, tmp_path):
-    code, _, err = run("predict", trained, tmp_path / "none.jpg", "--out", tmp_path / "p.parquet")
-    assert code == 1
-    assert "SOURCE: expected images, got 1 that cannot be read, first " in err
-    assert not (tmp_path / "p.parquet").exists()
 
 
 def test_ui_shows_the_runs_to_this_machine_only(tmp_path, monkeypatch):
