@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from posernn.evaluation.scoring import score
     from posernn.inference.estimator import load
+    from posernn.submissions.scoring import score
 
 __all__ = ["load", "score"]
 
-_HOMES = {"load": "posernn.inference.estimator", "score": "posernn.evaluation.scoring"}
+_HOMES = {"load": "posernn.inference.estimator", "score": "posernn.submissions.scoring"}
 
 
 def __getattr__(name: str) -> Any:

@@ -92,7 +92,7 @@ def test_every_command_argument_and_option_is_documented(command):
 
 
 def test_the_commands_are_those_of_the_readme():
-    assert [command.name for command in commands()[1:]] == ["score", "predict", "ui", "sync"]
+    assert [command.name for command in commands()[1:]] == ["score", "predict", "export", "ui", "sync"]
 
 
 def test_help_imports_nothing_heavy():
@@ -109,7 +109,10 @@ def test_version():
 
 def test_score_of_a_published_array_by_hand(published, people, val_list):
     code, out, err = run("score", published, "--people", people, "--val-list", val_list)
-    assert (code, err) == (0, "")
+    assert (code, err) == (
+        0,
+        "published: pixels counted from 1 (found from the data: median offset from the truth +1.0, +1.0 px)\n",
+    )
     header, row, count = out.splitlines()
     assert header.split() == [*tables.GROUPS, "Total", "@0.1", "AUC"]
     # Of 28 scored joints 15 are right; those 0.6 head sizes off are wrong at every threshold.
@@ -138,8 +141,9 @@ def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_
     ("array", "listed", "message"),
     [
         (np.zeros((2, 16, 2)), None, "expected --val-list with an .npy array, got none; add the CSV that names "),
-        (np.zeros((3, 16, 2)), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
-        (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
+        (np.zeros((3, 16, 2)), LIST, "expected 2 people, one for each row of the list, got 3; give the list of "),
+        (np.zeros((2, 14, 2)), LIST, "expected people x 16 joints x 2 coordinates, got (2, 14, 2); save them in "),
+        (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected numbers, got |S4; save an array of (N, 16, 2)"),
         (np.array([{}]), LIST, "expected a NumPy array, got "),
         (
             np.zeros((1, 16, 2)),
@@ -147,7 +151,7 @@ def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_
             "got 1 others, first c.png (image 7",
         ),
     ],
-    ids=["no list", "too many", "text", "pickle", "unknown person"],
+    ids=["no list", "too many", "other joints", "text", "pickle", "unknown person"],
 )
 def test_score_says_in_one_line_what_is_wrong(people, tmp_path, array, listed, message):
     np.save(tmp_path / "x.npy", array)
@@ -215,6 +219,22 @@ def test_sync_says_how_much_was_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@localhost")
     monkeypatch.setattr(publish, "sync", lambda: 2)
     assert run("sync") == (0, "2 runs and results sent to http://***@localhost\n", "")
+
+
+def test_ctrl_c_exits_with_code_130(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publish, "sync", interrupted)
+    assert run("sync")[0] == 130
+
+
+@pytest.mark.parametrize("name", ["score", "predict", "export"])
+def test_help_has_an_example_whose_options_exist(name):
+    command = typer.main.get_command(app).commands[name]
+    assert command.epilog.startswith(f"Example: posernn {name} ")
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"--[\w-]+", command.epilog)) <= known
 
 
 @pytest.mark.mpii
