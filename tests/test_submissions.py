@@ -217,7 +217,6 @@ def test_a_structure_of_fewer_images_is_matched_by_their_names(given):
         ("p.txt", b"", "expected predictions as .parquet, .npy, .npz, .mat, .h5, .hdf5, .json, got .txt; rename it"),
         ("p.npz", b"no zip", "expected a NumPy array, got "),
         ("p.h5", b"no file", "expected an HDF5 file, got another one; download it again"),
-        ("p.mat", b"no file", "expected a file of Matlab 5 to 7.2, got: "),
         ("p.json", b'{"a": [1], "b": [2]}', "expected an array called preds, got a, b; rename it"),
         ("p.json", b'[{"name": "x"}]', "expected nested lists of people x 16 joints x 2, or mmpose's results, got "),
     ],

@@ -44,12 +44,13 @@ class Submission(NamedTuple):
     certain: bool = False
 
 
-def read(path: Path) -> Submission:
+def read(path: Path, num_people: int | None = None) -> Submission:
     """Read predictions.
 
     Args:
         path: .parquet: `predictions.parquet` of the evaluate stage; .npy; .npz, .mat, .h5: an array called `preds`, or
             evalMPII's `pred` in a .mat; .json: nested lists, or the results of mmpose.
+        num_people: of the list, where the file does not name its people.
     Raises:
         InputError: no such file, a damaged one, or one without predictions.
     """
@@ -65,25 +66,26 @@ def read(path: Path) -> Submission:
         keys = zip(*(table[name].to_pylist() for name in ("image", "image_index", "person_index")), strict=True)
         return Submission(schemas.to_numpy(table, "joints_image").astype(np.float64), list(keys), 0, certain=True)
     if suffix == ".json":
-        return Submission(joints_of(path, _array_of_json(path, files.read_json(path))), None, 0)
+        return Submission(joints_of(path, _array_of_json(path, files.read_json(path)), num_people), None, 0)
     if suffix in (".npy", ".npz"):
-        return Submission(joints_of(path, _read_numpy(path)), None, 1)
+        return Submission(joints_of(path, _read_numpy(path), num_people), None, 1)
     if _is_hdf5(path):  # Matlab's files from 7.3 on, too
-        return Submission(joints_of(path, _read_hdf5(path)), None, 1)
+        return Submission(joints_of(path, _read_hdf5(path), num_people), None, 1)
     if suffix != ".mat":
         raise InputError(f"{path}: expected an HDF5 file, got another one; download it again")
     array = read_confined(_read_matlab, path)
     if isinstance(array, eval_mpii.Annolist):
         return Submission(array.joints, array.keys, 1, certain=True)
-    return Submission(joints_of(path, array), None, 1)
+    return Submission(joints_of(path, array, num_people), None, 1)
 
 
-def joints_of(where: Path | str, array: Any) -> Float[np.ndarray, "N 16 2"]:
+def joints_of(where: Path | str, array: Any, num_people: int | None = None) -> Float[np.ndarray, "N 16 2"]:
     """Bring an array into the order people, joints, xy.
 
     Args:
         where: for the message.
         array: (N, 16, 2) with its axes in any order, x y confidence instead of x y, or (N, 32) and (N, 48).
+        num_people: N, if it is known: it decides where the lengths of the axes leave a choice.
     Raises:
         InputError: no axes of 16 joints and 2 or 3 coordinates, or no numbers.
     """
@@ -92,12 +94,17 @@ def joints_of(where: Path | str, array: Any) -> Float[np.ndarray, "N 16 2"]:
         raise InputError(f"{where}: expected numbers, got {array.dtype}; save an array of (N, {NUM_JOINTS}, 2)")
     if array.ndim == 2 and array.shape[1] in (2 * NUM_JOINTS, 3 * NUM_JOINTS):
         array = array.reshape(len(array), NUM_JOINTS, -1)
-    for people, joints, xy in ((0, 1, 2), *itertools.permutations(range(3))):  # the usual order first
-        if array.ndim == 3 and array.shape[joints] == NUM_JOINTS and array.shape[xy] in (2, 3):
-            return array.transpose(people, joints, xy)[..., :2].astype(np.float64)
-    raise InputError(
-        f"{where}: expected people x {NUM_JOINTS} joints x 2 coordinates, got {array.shape}; save them in MPII's order"
-    )
+    possible = [
+        array.transpose(order)[..., :2].astype(np.float64)
+        for order in itertools.permutations(range(3))  # the usual order first
+        if array.ndim == 3 and array.shape[order[1]] == NUM_JOINTS and array.shape[order[2]] in (2, 3)
+    ]
+    if not possible:
+        raise InputError(
+            f"{where}: expected people x {NUM_JOINTS} joints x 2 coordinates, got {array.shape}; "
+            "save them in MPII's order"
+        )
+    return next((joints for joints in possible if len(joints) == num_people), possible[0])
 
 
 def _read_numpy(path: Path) -> np.ndarray:

@@ -93,10 +93,11 @@ def score_file(
         people: `schemas.PEOPLE`.
         listed: the people of the rows, where the file does not name them.
     """
+    num_people = len(listed) if listed else None
     if isinstance(predictions, np.ndarray):
-        name, submission = "array", Submission(formats.joints_of("predictions", predictions), None, 1)
+        name, submission = "array", Submission(formats.joints_of("predictions", predictions, num_people), None, 1)
     else:
-        name, submission = Path(predictions).stem, formats.read(Path(predictions))
+        name, submission = Path(predictions).stem, formats.read(Path(predictions), num_people)
     where = name if isinstance(predictions, np.ndarray) else str(predictions)
     keys = _people_of_rows(where, submission, listed)
     truth = _truth_of(where, keys, people)
