@@ -33,7 +33,7 @@ def load(weights: Path | None = None) -> nn.Module:
     if weights is None:
         print("people: finding them with torchvision's detector, because no box was given", file=sys.stderr)
     try:
-        state = WEIGHTS.get_state_dict(check_hash=True) if weights is None else _read(weights)
+        state = WEIGHTS.get_state_dict(check_hash=True, weights_only=True) if weights is None else _read(weights)
     except OSError as error:  # urllib's errors, too
         raise InputError(
             f"detector: expected to download {WEIGHTS.url} once, got {getattr(error, 'reason', None) or error}; "
