@@ -214,7 +214,7 @@ def test_a_structure_of_fewer_images_is_matched_by_their_names(given):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.txt", b"", "expected predictions as .parquet, .npy, .npz, .mat, .h5, .hdf5, .json, got .txt; rename it"),
+        ("p.txt", b"", "expected predictions in .parquet, .npy, .npz, .mat, .h5, .hdf5, .json, got .txt; rename it"),
         ("p.npz", b"no zip", "expected a NumPy array, got "),
         ("p.h5", b"no file", "expected an HDF5 file, got another one; download it again"),
         ("p.json", b'{"a": [1], "b": [2]}', "expected an array called preds, got a, b; rename it"),
@@ -246,5 +246,5 @@ def test_intervals_do_not_depend_on_the_order_of_the_people(given):
     other = scoring.score_file(joints + 1, people_table(), KEYS[::-1])
     (found,) = scoring.differences([first, other], draws=100)
     assert found.value == pytest.approx(PERCENT - 100)
-    with pytest.raises(InputError, match=r"preds: expected predictions as"):
+    with pytest.raises(InputError, match=r"preds: expected predictions in"):
         scoring.score_file("preds", people_table(), KEYS)
