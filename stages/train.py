@@ -19,16 +19,16 @@ from stages import run
 def main(name: str, crops: str, out: Path) -> None:
     """Train the entry NAME of params.yaml on the train split of CROPS and write the run to OUT."""
     settings = params.load()
-    entry = settings.entry(name)
-    if entry.training.processes > 1 and not processes.launched():
-        processes.launch(entry.training.processes)
+    num_processes = settings.entry(name).training.processes
+    if num_processes > 1 and not processes.launched():
+        processes.launch(num_processes)
     else:
-        train_one(entry, name, settings.dataset, crops, out)
+        train_one(settings, name, crops, out)
 
 
-def train_one(entry: params.Entry, name: str, dataset: str, crops: str, out: Path) -> None:
+def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:
     """Train with the other processes, if there are any; only rank 0 writes and records."""
-    arch, model_settings, train = entry
+    arch, model_settings, train = settings.entry(name)
     # The number of processes does not change a training: a resumed one may have another number.
     all_settings = {"arch": arch} | model_settings.model_dump() | train.model_dump(exclude={"processes"})
     device = choose_device(train.device)
@@ -82,7 +82,7 @@ def train_one(entry: params.Entry, name: str, dataset: str, crops: str, out: Pat
             clip_grad=train.clip_grad,
             group=group,
         )
-        title, tags = f"{name}-{arch}-{dataset}", {"model": name, "arch": arch, "dataset": dataset}
+        title, tags = f"{name}-{arch}-{settings.dataset}", {"model": name, "arch": arch, "dataset": settings.dataset}
         if not first:
             follow(steps, train.iterations, group=group)
             return
@@ -99,7 +99,8 @@ def train_one(entry: params.Entry, name: str, dataset: str, crops: str, out: Pat
             with progress_bar(f"train {name}", "batches") as advance:
                 follow(steps, train.iterations, log, save, train.checkpoint_every, advance, group)
 
-    models.save(out, state.result, arch, model_settings)
+    cut = settings.crops.model_dump(include={"box", "padding", "keep_aspect"})
+    models.save(out, state.result, arch, model_settings, cut)
     checkpoint.unlink(missing_ok=True)
 
 
