@@ -77,6 +77,7 @@ class Augment(_Section):
 class Train(_Section):
     """How the models are trained; an architecture or an entry may override it in a `train` of its own."""
 
+    start_from: str | None
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: Annotated[float, Field(gt=0)]

@@ -51,6 +51,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             weight_decay=train.weight_decay,
             trunk_lr=train.trunk_lr,
             averaged=train.ema > 0,
+            start_from=None if train.start_from is None else models.weights_file(train.start_from),
         )
         checkpoint = checkpoints.path_for(name, all_settings, crops)
         changed = checkpoints.changed_code(checkpoint, arch)
@@ -60,6 +61,9 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             together = f", {group.size} processes" if group.size > 1 else ""
             weights = sum(parameter.numel() for parameter in state.model.parameters())
             print(f"train {name}: {arch}, {weights:,} weights, {device}, {dtype}{together}", flush=True)
+            if state.fit and not state.iteration:
+                fresh = f"; fresh: {', '.join(state.fit.fresh)}" if state.fit.fresh else ""
+                print(f"train {name}: {len(state.fit.loaded)} weights from {train.start_from}{fresh}", flush=True)
             if changed:
                 print(f"train {name}: starting afresh; changed since the checkpoint: {', '.join(changed)}", flush=True)
             if state.iteration:

@@ -34,6 +34,7 @@ VALUES = {
     "keep_aspect": False,
     "margin": 0.25,
     "jpeg_quality": 92,
+    "start_from": None,
     "batch_size": 25,
     "optimizer": "adam",
     "lr": 0.001,

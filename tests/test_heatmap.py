@@ -12,7 +12,7 @@ from tiny_models import build
 
 from posernn import models
 from posernn.models import heatmap
-from posernn.models.parts import trunks
+from posernn.models.parts import trunks, weights
 from posernn.models.parts.readouts import Distribution, Laplace, mirrored
 from posernn.pose.skeleton import FLIP_ORDER
 from posernn.runtime.errors import InputError
@@ -161,7 +161,7 @@ def test_the_packaged_weights_give_the_logits_of_their_own_code():
     """The whole classifier, so that no weight may be in another's place."""
     theirs = pytest.importorskip("efficientnet_lite_pytorch", reason="needs efficientnet-lite-pytorch")
     path = trunks._packaged()
-    source = trunks._read(path)
+    source = weights.read(path)
     ours = timm.create_model(trunks.PACKAGED).eval()
     ours.load_state_dict(trunks.renamed(source, ours.state_dict()))
     reference = theirs.EfficientNet.from_name("efficientnet-lite0").eval()
@@ -178,7 +178,7 @@ def test_pretrained_weights_reach_the_trunk():
     settings = SETTINGS.model_copy(update={"trunk": trunks.PACKAGED, "weights": "pretrained", "frozen_stride": 4})
     model = build("heatmap", settings)
     models.load_pretrained("heatmap", model, settings)
-    source = trunks._read(trunks._packaged())
+    source = weights.read(trunks._packaged())
     assert torch.equal(model.trunk.features.conv_stem.weight, next(iter(source.values())))
 
 

@@ -165,6 +165,7 @@ WRONG = {
     "padding": [-1, "20", INF, NAN],
     "keep_aspect": ["yes please", 2, 1],
     "jpeg_quality": [0, 96, 92.5],
+    "start_from": [1, ["a"]],
     "batch_size": [0, -25, "25"],
     "optimizer": ["adamm", 1],
     "lr": [0, -1, NAN, INF, "fast"],

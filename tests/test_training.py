@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_models import CNN
 
+from posernn import models
 from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops, batch_people
 from posernn.runtime.errors import InputError
@@ -179,6 +180,37 @@ def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, sto
     for one, other in ((whole.model, resumed.model), (whole.result, resumed.result)):
         for (key, left), right in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
             assert torch.equal(left, right), key
+
+
+def test_a_training_starts_from_the_weights_that_fit(tmp_path):
+    source = fresh()
+    run(source)
+    models.save(tmp_path, source.model, "cnn", CNN)
+    half = {"crop_size": SIDE * 2}  # a larger map: the first fully connected layer has another shape
+    device = torch.device("cpu")
+    state = fresh_state(
+        "cnn",
+        CNN.model_copy(update=half),
+        optimizer="adam",
+        lr=1e-3,
+        seed=1,
+        device=device,
+        averaged=True,
+        start_from=models.weights_file(str(tmp_path)),
+    )
+    assert state.fit.fresh == ["features.fully_connected.1.weight"]
+    for module in (state.model, state.average):
+        for name, value in module.state_dict().items():
+            other = source.model.state_dict()[name]
+            assert (name in state.fit.fresh) != (value.shape == other.shape and torch.equal(value, other)), name
+
+
+def test_weights_of_another_architecture_are_one_line(tmp_path):
+    torch.save({"features.conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other.pth: expected weights of this architecture, got none that fits"):
+        fresh_with({"optimizer": "adam", "start_from": models.weights_file(str(tmp_path / "other.pth"))})
+    with pytest.raises(InputError, match=r"nobody: expected the folder of a run or the name of a model in the package"):
+        models.weights_file("nobody")
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_good_checkpoint(tmp_path):

@@ -95,6 +95,15 @@ def folder_of(model: "str | Path") -> Path:
     )
 
 
+def weights_file(source: str) -> Path:
+    """Return the weights of a run, of a model in the package, or a file of weights as it is.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    return Path(source) if Path(source).is_file() else folder_of(source) / "weights.safetensors"
+
+
 def load(folder: Path) -> "nn.Module":
     """Build the model of a run again, with its weights, in eval mode.
 

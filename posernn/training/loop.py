@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from posernn.data.augmentation import Augmentation, augment, crop_center
 from posernn.data.batches import Crops, batch_people
 from posernn.models.contract import Settings, Truth
 from posernn.models.parts.losses import l2, masked_sum
+from posernn.models.parts.weights import Fit, load_fitting
 from posernn.runtime.errors import InputError
 from posernn.training.optimization import Schedule, make_optimizer, update_average
 from posernn.training.processes import Group
@@ -81,6 +83,8 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     average: nn.Module | None = None
     """Running average of the model; None: there is none."""
+    fit: Fit | None = None
+    """Which weights came from elsewhere; None: none were to."""
     iteration: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
@@ -132,6 +136,7 @@ def fresh_state(
     weight_decay: float = 0.0,
     trunk_lr: float = 1.0,
     averaged: bool = False,
+    start_from: Path | None = None,
 ) -> TrainingState:
     """Build a model with its initial weights and its optimizer, before the first iteration.
 
@@ -142,14 +147,19 @@ def fresh_state(
         seed: of the weights.
         device: of the model.
         averaged: whether to keep a running average of the weights.
+        start_from: file of weights, of which those that fit are loaded; see `load_fitting`.
+
+    Raises:
+        InputError: pretrained weights are missing, or none of those to start from fits.
     """
     torch.manual_seed(seed)
     model = models.build(arch, settings)
     models.load_pretrained(arch, model, settings)
+    fit = None if start_from is None else load_fitting(model, start_from)
     # channels_last: the layout in which crops are decoded and convolutions are quickest
     model = model.to(device).to(memory_format=torch.channels_last)
     made = make_optimizer(optimizer, model, lr, weight_decay=weight_decay, trunk_lr=trunk_lr)
-    return TrainingState(model, made, copy.deepcopy(model) if averaged else None)
+    return TrainingState(model, made, copy.deepcopy(model) if averaged else None, fit)
 
 
 def train(

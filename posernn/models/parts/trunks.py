@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import cast
 
 import timm
-import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
+from posernn.models.parts import weights as weights_of
 from posernn.models.parts.vgg import IMAGENET_MEAN, IMAGENET_STD, make_layers, normalize, scaled
+from posernn.models.parts.weights import StateDict
 from posernn.runtime.errors import InputError
 
 STRIDES = (4, 8, 16, 32)
@@ -26,7 +26,6 @@ VGG16 = "vgg16"
 PACKAGED = "tf_efficientnet_lite0"
 """The trunk whose weights are a Python package: they need no other download."""
 
-StateDict = dict[str, Tensor]
 Images = UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]
 
 
@@ -130,11 +129,11 @@ def load_weights(trunk: VggTrunk | TimmTrunk, weights: str) -> None:
         return
     wanted = trunk.features.state_dict()
     if weights != "pretrained":
-        found = _read(Path(weights))
+        found = weights_of.read(Path(weights))
     elif trunk.name == VGG16:
         raise InputError("weights: expected none or a file for the trunk vgg16, got pretrained; take a trunk of timm")
     elif trunk.name == PACKAGED:
-        found = renamed(_read(_packaged()), wanted)
+        found = renamed(weights_of.read(_packaged()), wanted)
     else:
         found = _downloaded(trunk.name)
     for name, value in wanted.items():
@@ -163,17 +162,6 @@ def renamed(source: StateDict, target: StateDict) -> StateDict:
             raise ValueError(f"renamed: expected the shape and kind of {name}, got {other} {tuple(value.shape)}")
         found[name] = value
     return found
-
-
-def _read(path: Path) -> StateDict:
-    """Read a state dict. Files that could run code are refused."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: expected safetensors or a state dict, got: {first_line}") from error
 
 
 def _packaged() -> Path:
