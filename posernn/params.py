@@ -77,7 +77,6 @@ class Augment(_Section):
 class Train(_Section):
     """How the models are trained; an architecture or an entry may override it in a `train` of its own."""
 
-    start_from: str | None
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: Annotated[float, Field(gt=0)]
@@ -87,6 +86,7 @@ class Train(_Section):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     ema: Annotated[float, Field(ge=0, lt=1)]
     clip_grad: Annotated[float, Field(gt=0)] | None
+    start_from: str | None
     precision: Literal["auto", "fp32", "bf16"]
     device: Literal["auto", "cuda", "mps", "cpu"]
     processes: Count
