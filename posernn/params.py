@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OF_DATASET = ("crop_size", "trunk_width")
 """Settings of a model that stand in the section of the data set, because they must differ in scale."""
 
-SCHEDULE_OF_DATASET = ("iterations", "halve_lr_every")
+SCHEDULE_OF_DATASET = ("iterations", "iterations_of", "halve_lr_every")
 """Settings of a training that do."""
 
 ENTRIES = ("baseline", "model", "pretrained")
@@ -41,6 +41,7 @@ class Dataset(_Section):
     crop_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
     trunk_width: Annotated[float, Field(gt=0, le=4)]
     iterations: Count
+    iterations_of: dict[str, Count] = {}
     halve_lr_every: Count
     val_list: str | None
 
@@ -170,11 +171,13 @@ class Params(_Section):
                 del overrides[key]
         values = {key: getattr(self.data, key) for key in OF_DATASET if key in settings.model_fields} | section
         self._validated(arch, settings, values)
-        return Entry(arch, self._validated(name, settings, values | overrides), self._training(trains))
+        return Entry(arch, self._validated(name, settings, values | overrides), self._training(arch, trains))
 
-    def _training(self, trains: dict[str, Any]) -> Training:
+    def _training(self, arch: str, trains: dict[str, Any]) -> Training:
         """Override `train` by the `train` of each of some sections, the last of which counts most."""
-        values = self.train.model_dump() | {key: getattr(self.data, key) for key in SCHEDULE_OF_DATASET}
+        iterations = self.data.iterations_of.get(arch, self.data.iterations)
+        schedule = {"iterations": iterations, "halve_lr_every": self.data.halve_lr_every}
+        values = self.train.model_dump() | schedule
         training = Training.model_validate(values)
         for section, overrides in trains.items():
             if not isinstance(overrides, dict) or not isinstance(overrides.get("augment", {}), dict):
@@ -232,6 +235,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
         arch = _mapping(entries.get(name)).get("arch")
         if arch not in known:
             raise InputError(f"{path}: {name}.arch: expected one of {', '.join(known)}, got {arch!r}")
+    for name in sorted(datasets):
+        for arch in _mapping(_mapping(values[name]).get("iterations_of")):
+            if arch not in known:
+                raise InputError(f"{path}: {name}.iterations_of: expected names among {', '.join(known)}, got {arch!r}")
     try:
         for name in sorted(datasets):  # a mistake in a section that does not apply today is a mistake all the same
             prefix, section = name, Dataset

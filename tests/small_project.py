@@ -26,6 +26,7 @@ VALUES = {
     "crop_size": 32,
     "trunk_width": 0.0625,
     "iterations": 60,
+    "iterations_of": {},
     "halve_lr_every": 15,
     "val_list": None,
     "hold_out": 0.3,
@@ -100,7 +101,7 @@ def parameters(path=ROOT / "params.yaml", **changes):
 
 def _with_own_values(section):
     return {
-        key: _with_own_values(value) if isinstance(value, dict) else VALUES.get(key, value)
+        key: _with_own_values(value) if isinstance(value, dict) and key not in VALUES else VALUES.get(key, value)
         for key, value in section.items()
     }
 

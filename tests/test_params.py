@@ -149,6 +149,14 @@ def test_train_of_an_entry_overrides_the_architectures_which_overrides_that_of_a
     assert other.iterations == PARAMETERS["synthetic"]["iterations"]
 
 
+def test_an_architecture_may_have_iterations_of_its_own_on_a_data_set(tmp_path):
+    settings = params.load(written(tmp_path, ("synthetic", "iterations_of"), {"heatmap": 7}))
+    assert settings.entry("pretrained").training.iterations == 7
+    assert settings.entry("baseline").training.iterations == PARAMETERS["synthetic"]["iterations"]
+    with pytest.raises(InputError, match=r"synthetic.iterations_of: expected names among cnn, .*, got 'vgg'"):
+        params.load(written(tmp_path, ("synthetic", "iterations_of"), {"vgg": 7}))
+
+
 # For each key values of the wrong type and values out of range.
 WRONG = {
     "dataset": ["coco", 7, None, []],
@@ -156,6 +164,7 @@ WRONG = {
     "crop_size": ["64", 0, 33, -32, 64.0, True],
     "trunk_width": ["wide", 0, -1, 5, NAN, INF],
     "iterations": ["1000", 0, 1.5],
+    "iterations_of": [3, {"heatmap": 0}, {"vgg": 3}],
     "processes": ["all", 0, -1, 1.5, True],
     "halve_lr_every": [0, "never", 2.5],
     "val_list": [7, ["a.csv"]],
@@ -209,7 +218,7 @@ WRONG = {
 
 def leaves(section, path=()):
     for key, value in section.items():
-        yield from leaves(value, (*path, key)) if isinstance(value, dict) else [(*path, key)]
+        yield from leaves(value, (*path, key)) if isinstance(value, dict) and value else [(*path, key)]
 
 
 KEYS = list(leaves(PARAMETERS))
@@ -230,6 +239,8 @@ def test_every_key_refuses_what_it_cannot_mean(path, tmp_path):
 def test_every_key_is_asked_for_when_missing_and_guessed_when_misspelt(path, tmp_path):
     if path[:2] in [("synthetic", "people"), ("synthetic", "seed")]:
         read(written(tmp_path, path, MISSING))  # data sets that are not rendered have none
+    elif path == ("synthetic", "iterations_of"):
+        read(written(tmp_path, path, MISSING))  # none is the default
     elif path[:2] == ("heatmap", "train"):
         read(written(tmp_path, path, MISSING))  # it is as in the section train
     elif path == ("model", "attention") and "lstm" in PARAMETERS:
