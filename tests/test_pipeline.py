@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,25 @@ def test_the_model_of_the_docs_is_added_as_the_page_says(project):
     assert "| soft_argmax" in (folder / "reports/table.md").read_text()
     run(folder, "git", "reset", "-q", "--hard")  # the tests below have the committed models
     run(folder, "dvc", "checkout", "--force")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("link", ["reflink", "hardlink", "symlink", "copy"])
+def test_all_stages_run_with_every_kind_of_links_to_dvcs_cache(link, tmp_path):
+    folder = copy_project(tmp_path / "project", **TINY)
+    run(folder, "git", "init", "-q")
+    run(folder, "dvc", "config", "--local", "cache.type", link)
+    probe = subprocess.run(
+        ["cp", f"--reflink={'always' if link == 'reflink' else 'auto'}", folder / "dvc.yaml", tmp_path]
+    )
+    if probe.returncode:
+        pytest.skip("the file system has no reflinks")
+    assert stages_run(run(folder, "dvc", "repro"))[-1] == "compare"
+    if link == "symlink":
+        assert all(path.is_symlink() for path in (folder / "data/synthetic/images").iterdir())
+    shutil.rmtree(folder / "runs")
+    run(folder, "dvc", "checkout")
+    assert stages_run(run(folder, "dvc", "repro")) == []
 
 
 @pytest.mark.campaign

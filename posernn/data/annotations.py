@@ -1,6 +1,7 @@
 """Annotation file -> tables of people and rejects, read in a process of its own with limits."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -9,20 +10,27 @@ from posernn.runtime.confined import read_confined
 from posernn.runtime.progress import progress_bar
 
 
-def read(path: Path) -> tuple[int, pa.Table, pa.Table]:
+class Annotations(NamedTuple):
+    """The people of an annotation file."""
+
+    num_images: int
+    people: pa.Table  # schemas.PEOPLE
+    rejected: pa.Table  # schemas.REJECTED
+    notes: list[str]  # sentences about what was left out of people
+
+
+def read(path: Path) -> Annotations:
     """Read and parse an untrusted annotation file.
 
-    Returns:
-        the number of images, people (`schemas.PEOPLE`) and rejects (`schemas.REJECTED`); see `mpii.parse_release`.
     Raises:
         InputError: the file is missing or damaged, crashes its reader, or exceeds the limits on time or memory.
     """
     return read_confined(read_here, path)
 
 
-def read_here(path: Path) -> tuple[int, pa.Table, pa.Table]:
+def read_here(path: Path) -> Annotations:
     """Read and parse in this process, with progress bars of its own: `read` runs this in another process."""
     with progress_bar("reading", "kB") as progress:
         release = mpii.read_release(path, progress)
     with progress_bar("parsing", "images") as progress:
-        return release["annolist"].size, *mpii.parse_release(release, progress)
+        return Annotations(release["annolist"].size, *mpii.parse_release(release, progress))
