@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int
 from posernn.data import missing_joints, schemas
 from posernn.data.cells import FIRST_PIXEL, Cells, collect, image_name
 from posernn.data.matlab import NO_CELL, as_struct, fields_of, numbers_of, read_variable, text_of
-from posernn.pose.geometry import head_size
 from posernn.pose.skeleton import NUM_JOINTS
 from posernn.runtime.errors import InputError
 from posernn.runtime.progress import Advance, silent
@@ -100,31 +99,22 @@ def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Tabl
     kept = np.setdiff1d(np.arange(len(image_index)), list(reasons))  # (N,)
     images = image_index[kept]
 
-    def column(name: str, values: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
-        field_type = schemas.PEOPLE.field(name).type
-        return schemas.from_numpy(np.asarray(values), field_type, null)
-
-    center, head, video = center_image[kept], head_box[kept], _videos(annolist)[images]
-    frame_sec = _image_numbers(annolist, "frame_sec")[images]
-    columns = {
-        "image": pa.array([names[index] for index in images.tolist()], pa.string()),
-        "image_index": column("image_index", images),
-        "person_index": column("person_index", person_index[kept]),
-        "split": pa.array(np.where(from_train[kept], "train", "test").tolist(), pa.string()),
-        "single_person": pa.array(np.asarray(cells.single_person, dtype=bool)[kept]),
-        "activity": pa.array(_activities(release, "act_name", images), pa.string()),
-        "category": pa.array(_activities(release, "cat_name", images), pa.string()),
-        "video": column("video", np.nan_to_num(video).astype(np.int32), np.isnan(video)),
-        "frame_sec": column("frame_sec", frame_sec, ~np.isfinite(frame_sec)),
-        "center_image": column("center_image", center),
-        "scale": column("scale", scale[kept], np.isnan(scale[kept])),
-        "head_box_image": column("head_box_image", head),
-        "head_size": column("head_size", head_size(head), np.isnan(head_size(head))),
-        "joints_image": column("joints_image", joints_image[kept]),
-        "annotated": column("annotated", annotated[kept]),
-        "visible": column("visible", visible[kept] == 1, np.isnan(visible[kept])),
-    }
-    people = pa.table(columns, schema=schemas.PEOPLE)
+    people = schemas.people_table(
+        [names[index] or "" for index in images.tolist()],
+        image_index=images,
+        person_index=person_index[kept],
+        split=np.where(from_train[kept], "train", "test").tolist(),
+        single_person=np.asarray(cells.single_person, dtype=bool)[kept],
+        center_image=center_image[kept],
+        scale=scale[kept],
+        head_box_image=head_box[kept],
+        joints_image=joints_image[kept],
+        visible=visible[kept],
+        video=_videos(annolist)[images],
+        frame_sec=_image_numbers(annolist, "frame_sec")[images],
+        activity=_activities(release, "act_name", images),
+        category=_activities(release, "cat_name", images),
+    )
     return people, schemas.rejected_table(rejected), missing_joints.notes(stands_in)
 
 
