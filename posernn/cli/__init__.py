@@ -2,6 +2,6 @@
 
 from posernn.cli.main import app
 
-from posernn.cli import score, predict, runs  # isort: skip  # registers the commands, in the order of --help
+from posernn.cli import score, predict, export, runs  # isort: skip  # registers the commands, in the order of --help
 
-__all__ = ["app", "predict", "runs", "score"]
+__all__ = ["app", "export", "predict", "runs", "score"]

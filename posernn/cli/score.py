@@ -41,11 +41,15 @@ def score(
         Head, typer.Option(help="Joints of the column Head: upper neck and head top, or head_top alone.")
     ] = Head.official,
 ) -> None:
-    """Score predictions: print PCKh@0.5 by group and in total, Total @0.1 and AUC, in percent."""
+    """Score predictions: print PCKh@0.5 by group and in total, Total @0.1 and AUC, in percent.
+
+    Where nobody has a head box, the score is torso PCK@0.2.
+    """
     import pyarrow as pa
 
     from posernn.data import schemas
     from posernn.evaluation import metrics
+    from posernn.evaluation.measure import choose
     from posernn.report import tables
     from posernn.runtime import files
 
@@ -60,17 +64,17 @@ def score(
             f"{image_index}, person {person_index}); use the people.parquet of the same release"
         )
     truth = truth.take(pa.array([row_of[key] for key in keys], pa.int64()))
-    errors = metrics.normalized_errors(
-        pred_image,
-        schemas.to_numpy(truth, "joints_image"),
-        schemas.to_numpy(truth, "annotated"),
-        schemas.to_numpy(truth, "head_size"),
-    )
+    joints_image, annotated = schemas.to_numpy(truth, "joints_image"), schemas.to_numpy(truth, "annotated")
+    measure, size = choose(schemas.to_numpy(truth, "head_size"), joints_image, annotated)
+    errors = metrics.normalized_errors(pred_image, joints_image, annotated, size)
+    if metrics.num_without_score(errors) == len(truth):
+        raise InputError(f"{people}: nobody can be scored: no head boxes, and no torsos; annotate shoulders and hips")
     values = [
-        *metrics.pckh_groups(errors, head=head.value).values(),
+        *metrics.pckh_groups(errors, measure.threshold, head=head.value).values(),
         metrics.pckh_total(errors, 0.1),
-        metrics.area_under_curve(metrics.pckh_curve(errors)),
+        metrics.area_under_curve(metrics.pckh_curve(errors, measure.thresholds), measure.thresholds),
     ]
+    typer.echo(f"{measure.title}, percent")
     row = [predictions.stem, *(tables.number(100 * value, 2) for value in values)]
     typer.echo(tables.plain_table(["", *tables.GROUPS, "Total @0.1", "AUC"], [row]))
     not_scored = metrics.num_without_score(errors)

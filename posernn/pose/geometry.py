@@ -10,6 +10,8 @@ Convention:
 import numpy as np
 from jaxtyping import Bool, Float
 
+from posernn.pose.skeleton import Joint
+
 PERSON_CENTER_SHIFT = 15.0
 """MPII's centre is on the chest: person boxes are centred this many px below it, at scale 1. Source: HRNet."""
 PERSON_HEIGHT = 200.0
@@ -31,6 +33,28 @@ def head_size(head_box_image: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray
     """
     extent = head_box_image[..., 2:].astype(np.float64) - head_box_image[..., :2]
     return HEAD_SHARE * np.hypot(extent[..., 0], extent[..., 1])
+
+
+def torso_size(
+    joints_image: Float[np.ndarray, "N 16 2"], annotated: Bool[np.ndarray, "N 16"]
+) -> Float[np.ndarray, "N"]:
+    """Return the torso size, the unit of PCK where nobody has a head box: the distance from upper neck to pelvis.
+
+    The midpoint of the shoulders stands in for an upper neck that is not annotated, and that of the hips for a pelvis.
+
+    Args:
+        joints_image: image px, (N, 16, 2) xy.
+        annotated: (N, 16).
+    Returns:
+        (N,) image px; NaN where one of the ends is not known.
+    """
+    joints = np.where(annotated[..., None], joints_image.astype(np.float64), np.nan)
+
+    def end(joint: Joint, *sides: Joint) -> np.ndarray:
+        return np.where(annotated[:, [joint]], joints[:, joint], joints[:, sides].mean(axis=1))  # (N, 2)
+
+    upper = end(Joint.UPPER_NECK, Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
+    return np.linalg.norm(upper - end(Joint.PELVIS, Joint.RIGHT_HIP, Joint.LEFT_HIP), axis=-1)
 
 
 def joints_box(
