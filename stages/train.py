@@ -87,7 +87,8 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             with progress_bar(f"train {name}", "batches") as advance:
                 follow(steps, data.iterations, log, save, train.checkpoint_every, advance, group)
 
-    models.save(out, state.model, arch, model_settings)
+    cut = settings.crops.model_dump(include={"box", "padding", "keep_aspect"})
+    models.save(out, state.model, arch, model_settings, cut)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import socket
@@ -10,13 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tiny_models
 import typer
-from PIL import Image
 from typer.testing import CliRunner
 
 from posernn.cli import app
-from posernn.data import crops, schemas
+from posernn.data import schemas
 from posernn.report import tables
 from posernn.runtime import files, publish
 
@@ -82,20 +79,6 @@ def published(tmp_path: Path) -> Path:
     return tmp_path / "published.npy"
 
 
-@pytest.fixture
-def trained(tmp_path: Path) -> Path:
-    """A small model with fresh weights."""
-    return tiny_models.save(tmp_path / "run", "cnn", crop_size=SIDE)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    """80 x 40 px of noise."""
-    noise = np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "street.png")
-    return tmp_path / "street.png"
-
-
 def commands() -> list:
     group = typer.main.get_command(app)
     return [group, *group.commands.values()]
@@ -109,7 +92,7 @@ def test_every_command_argument_and_option_is_documented(command):
 
 
 def test_the_commands_are_those_of_the_readme():
-    assert [command.name for command in commands()[1:]] == ["score", "predict", "ui", "sync"]
+    assert [command.name for command in commands()[1:]] == ["score", "predict", "export", "ui", "sync"]
 
 
 def test_help_imports_nothing_heavy():
@@ -126,7 +109,10 @@ def test_version():
 
 def test_score_of_a_published_array_by_hand(published, people, val_list):
     code, out, err = run("score", published, "--people", people, "--val-list", val_list)
-    assert (code, err) == (0, "")
+    assert (code, err) == (
+        0,
+        "published: pixels counted from 1 (found from the data: median offset from the truth +1.0, +1.0 px)\n",
+    )
     header, row, count = out.splitlines()
     assert header.split() == [*tables.GROUPS, "Total", "@0.1", "AUC"]
     # Of 28 scored joints 15 are right; those 0.6 head sizes off are wrong at every threshold.
@@ -155,8 +141,9 @@ def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_
     ("array", "listed", "message"),
     [
         (np.zeros((2, 16, 2)), None, "expected --val-list with an .npy array, got none; add the CSV that names "),
-        (np.zeros((3, 16, 2)), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
-        (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected (2, 16, 2) numbers, one row for each row of "),
+        (np.zeros((3, 16, 2)), LIST, "expected 2 people, one for each row of the list, got 3; give the list of "),
+        (np.zeros((2, 14, 2)), LIST, "expected people x 16 joints x 2 coordinates, got (2, 14, 2); save them in "),
+        (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected numbers, got |S4; save an array of (N, 16, 2)"),
         (np.array([{}]), LIST, "expected a NumPy array, got "),
         (
             np.zeros((1, 16, 2)),
@@ -164,7 +151,7 @@ def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_
             "got 1 others, first c.png (image 7",
         ),
     ],
-    ids=["no list", "too many", "text", "pickle", "unknown person"],
+    ids=["no list", "too many", "other joints", "text", "pickle", "unknown person"],
 )
 def test_score_says_in_one_line_what_is_wrong(people, tmp_path, array, listed, message):
     np.save(tmp_path / "x.npy", array)
@@ -174,95 +161,6 @@ def test_score_says_in_one_line_what_is_wrong(people, tmp_path, array, listed, m
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"error: {tmp_path / 'x.npy'}: ")
     assert message in err
-
-
-def test_predict_writes_image_px_of_the_whole_picture(trained, picture, tmp_path):
-    code, out, _ = run("predict", trained, picture, "--out", tmp_path / "p.parquet")
-    assert (code, out) == (0, f"1 people: {tmp_path / 'p.parquet'}\n")
-    table = files.read_table(tmp_path / "p.parquet", schemas.PREDICTIONS)
-    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
-    # The crop's edges are the picture's: 80 and 40 px on 32.
-    np.testing.assert_allclose(image, (crop + 0.5) * [80 / SIDE, 40 / SIDE] - 0.5, atol=1e-3)
-
-
-def test_predict_in_a_box(trained, picture, tmp_path):
-    run("predict", trained, picture, "--out", tmp_path / "p.parquet", "--box", "10,4,26,36")
-    table = pq.read_table(tmp_path / "p.parquet")
-    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
-    np.testing.assert_allclose(image, (crop + 0.5) * [0.5, 1.0] + [10, 4], atol=1e-3)
-
-
-def test_predict_keeping_the_aspect_grows_the_box_to_a_square(trained, picture, tmp_path):
-    run("predict", trained, picture, "--out", tmp_path / "p.parquet", "--box", "10,4,26,36", "--keep-aspect")
-    table = pq.read_table(tmp_path / "p.parquet")
-    image, crop = schemas.to_numpy(table, "joints_image"), schemas.to_numpy(table, "joints_crop")
-    np.testing.assert_allclose(image, (crop + 0.5) * [1.0, 1.0] + [2, 4], atol=1e-3)
-
-
-def test_predict_to_json_names_the_joints(trained, picture, tmp_path):
-    run("predict", trained, picture, "--out", tmp_path / "p.json")
-    (person,) = json.loads((tmp_path / "p.json").read_text())
-    assert (person["image"], person["person"]) == ("street.png", 0)
-    assert len(person["joints_image"]) == 16
-    assert len(person["joints_image"]["right ankle"]) == 2
-
-
-def test_predict_draws_one_picture_for_each_person(trained, picture, tmp_path):
-    run("predict", trained, picture, picture, "--out", tmp_path / "p.json", "--draw", tmp_path / "drawn")
-    drawn = sorted((tmp_path / "drawn").iterdir())
-    assert [path.name for path in drawn] == ["00000_street.png", "00001_street.png"]
-    with Image.open(drawn[0]) as image:
-        assert min(image.size) > 100
-
-
-def test_predict_leaves_out_what_is_no_image_and_says_so(trained, picture, tmp_path):
-    (tmp_path / "notes.jpg").write_text("no picture")
-    code, out, err = run("predict", trained, tmp_path / "notes.jpg", picture, "--out", tmp_path / "p.parquet")
-    assert code == 0
-    assert out.startswith("1 people")
-    assert err == f"left out: {tmp_path / 'notes.jpg'}: the image cannot be decoded: unknown format\n"
-    assert pq.read_table(tmp_path / "p.parquet")["image_index"].to_pylist() == [1]
-
-
-def test_predict_on_a_folder_of_crops_takes_its_val_split(trained, people, picture, tmp_path):
-    for name in ("a.png", "b.png"):
-        Image.open(picture).resize((100, 100)).save(tmp_path / name)
-    crops.write_crops(
-        pq.read_table(people),
-        tmp_path,
-        tmp_path / "crops",
-        box="joints",
-        padding=20,
-        keep_aspect=False,
-        side=SIDE,
-        jpeg_quality=90,
-    )
-    code, _, err = run("predict", trained, tmp_path / "crops", "--out", tmp_path / "p.parquet")
-    assert (code, err) == (0, "")
-    predictions = files.read_table(tmp_path / "p.parquet", schemas.PREDICTIONS)
-    assert predictions["image"].to_pylist() == ["b.png"]
-    # Crops may be scored: their keys are those of people.parquet.
-    assert run("score", tmp_path / "p.parquet", "--people", people)[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--out", "p.txt"], "--out: expected a name that ends in .parquet or .json, got p.txt; choose one of them"),
-        (["--box", "1,2,3"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 1,2,3; mend it"),
-        (["--box", "1,2,a,4"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 1,2,a,4; mend it"),
-        (["--box", "9,2,3,4"], "--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got 9,2,3,4; mend it"),
-    ],
-)
-def test_predict_says_in_one_line_what_is_wrong(trained, picture, arguments, message):
-    assert run("predict", trained, picture, *arguments) == (1, "", f"error: {message}\n")
-
-
-def test_predict_without_one_readable_image_is_an_error(trained, tmp_path):
-    code, _, err = run("predict", trained, tmp_path / "none.jpg", "--out", tmp_path / "p.parquet")
-    assert code == 1
-    assert "SOURCE: expected images, got 1 that cannot be read, first " in err
-    assert not (tmp_path / "p.parquet").exists()
 
 
 def test_ui_shows_the_runs_to_this_machine_only(tmp_path, monkeypatch):
@@ -321,6 +219,22 @@ def test_sync_says_how_much_was_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@localhost")
     monkeypatch.setattr(publish, "sync", lambda: 2)
     assert run("sync") == (0, "2 runs and results sent to http://***@localhost\n", "")
+
+
+def test_ctrl_c_exits_with_code_130(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publish, "sync", interrupted)
+    assert run("sync")[0] == 130
+
+
+@pytest.mark.parametrize("name", ["score", "predict", "export"])
+def test_help_has_an_example_whose_options_exist(name):
+    command = typer.main.get_command(app).commands[name]
+    assert command.epilog.startswith(f"Example: posernn {name} ")
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"--[\w-]+", command.epilog)) <= known
 
 
 @pytest.mark.mpii

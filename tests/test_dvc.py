@@ -128,3 +128,8 @@ def test_the_size_of_a_crop_runs_crops_and_the_trainings(project):
     lay_out(project, synthetic={"crop_size": 64})
     assert stale(project) >= TRAININGS | {"crops"}
     assert "parse" not in stale(project)
+
+
+def test_what_photos_need_to_know_of_the_crops_retrains_both_models(project):
+    lay_out(project, crops={"keep_aspect": True})
+    assert stale(project) >= TRAININGS | {"crops"}

@@ -78,6 +78,8 @@ def test_all_stages_run_and_leave_what_the_design_says(project):
         assert {path.name for path in (folder / "runs" / name).iterdir()} == {
             *("weights.safetensors", "model.json", "history.csv", "run.json")
         }
+        model = json.loads((folder / "runs" / name / "model.json").read_text())
+        assert model["crops"] == {"box": "joints", "padding": 20, "keep_aspect": False}
         history = (folder / "runs" / name / "history.csv").read_text().splitlines()
         assert history[0] == "iteration,loss,train_rmse,val_rmse,lr"
         assert [line.split(",")[0] for line in history[1:]] == ["2", "4"]

@@ -26,8 +26,11 @@ def of(name, **changes):
     return build(*next(case for case in TINY if name_of(case) == name), **changes)
 
 
-def save(folder, name, **changes):
+CROPS = {"box": "joints", "padding": 20, "keep_aspect": False}
+
+
+def save(folder, name, crops=CROPS, **changes):
     """Write a run's model, built by its test id, to a folder; give the folder."""
     arch, settings = next(case for case in TINY if name_of(case) == name)
-    models.save(folder, of(name, **changes), arch, settings.model_copy(update=changes))
+    models.save(folder, of(name, **changes), arch, settings.model_copy(update=changes), crops)
     return folder

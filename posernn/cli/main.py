@@ -9,7 +9,7 @@ from posernn.runtime.errors import InputError
 
 
 class _OneLineErrors(TyperGroup):
-    """A wrong input is one line and exit code 1, as in the stages."""
+    """A wrong input is one line and exit code 1, Ctrl-C exit code 130, as in the stages; a wrong option is code 2."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -17,9 +17,11 @@ class _OneLineErrors(TyperGroup):
         except InputError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(130) from error
 
 
-app = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool | None) -> None:

@@ -1,5 +1,9 @@
 """Predicts the joints of people in photos."""
 
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,64 +14,217 @@ from posernn.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
+
+    from posernn.inference.estimator import Estimator
+    from posernn.inference.outputs import Photo
+
+DEFAULT_MODEL = "rendered-small"
 
 
-@app.command()
+class Format(StrEnum):
+    """The values of outputs.Format."""
+
+    json = "json"
+    coco = "coco"
+    csv = "csv"
+    parquet = "parquet"
+
+
+FindPeople = Callable[[Path, "Image.Image"], "np.ndarray"]
+"""The boxes of the people in a photo, (P, 4) xyxy, image px."""
+
+
+@app.command(epilog="Example: posernn predict runs/model holiday/ --boxes boxes.csv --out joints.csv --draw drawn/")
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained model: runs/baseline, runs/model.")],
-    source: Annotated[
-        list[Path], typer.Argument(help="Image files, one person in each; or one folder of crops: its val split.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RUN] PHOTO...",
+            help="Photos: files, folders, patterns such as '**/*.jpg', or - for the standard input. Before them the "
+            f"folder of a trained run, or the name of a model in the package; without one, {DEFAULT_MODEL}.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Where the joints go, image px from 0: .parquet or .json.")] = Path(
-        "predictions.parquet"
+    out: Annotated[Path, typer.Option(help="Where the joints go, px of the upright photo: .json, .csv, .parquet.")] = (
+        Path("predictions.json")
     ),
-    box: Annotated[
-        str | None, typer.Option(help="The person in each image file, x0,y0,x1,y1 in px; else the whole image.")
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="Format of --out: by its suffix; coco is a .json for COCO tools.")
     ] = None,
-    keep_aspect: Annotated[
-        bool, typer.Option("--keep-aspect", help="The model was trained with crops.keep_aspect: true.")
-    ] = False,
-    draw: Annotated[Path | None, typer.Option(help="Folder for pictures with the skeletons drawn on them.")] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(help="A person in the photo, x0,y0,x1,y1 in px of the upright photo; once for each person."),
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="CSV (image, x0, y0, x1, y1) or JSON with the boxes of many photos.")
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Each photo shows one person, who fills it.")] = False,
+    center: Annotated[str | None, typer.Option(help="The person's centre as in MPII, x,y in px; with --scale.")] = None,
+    scale: Annotated[float | None, typer.Option(help="The person's height / 200 px, as in MPII.")] = None,
+    detector_weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the detector that finds people where no box is given; else downloaded once."),
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Folder for copies of the photos with the people drawn.")] = None,
 ) -> None:
-    """Predict the 16 joints of people with a trained model."""
-    import numpy as np
-    import torch
+    """Predict the 16 joints of the people in photos."""
+    from posernn.inference import estimator, outputs, photos
 
+    wanted = kind.value if kind else outputs.format_of(out)
+    run, photo_sources = _split(sources)
+    paths = photos.find(photo_sources, draw)
+    if draw is not None and draw.resolve() == _common_folder(paths).resolve():
+        raise InputError(f"--draw: expected another folder than that of the photos, got {draw}; name a new one")
+    model = estimator.load(run, detector_weights=detector_weights)
+    find_people = _people_finder(model, paths, box, boxes, whole, center, scale)
+    found, left_out = _predict_all(model, paths, find_people, draw)
+    for reason in left_out:
+        typer.echo(f"left out: {reason}", err=True)
+    if not found:
+        raise InputError(f"PHOTO: expected people, got none in {len(paths)} photos, first {left_out[0]}")
+    outputs.write(out, found, wanted)
+    people = sum(len(photo.poses) for photo in found)
+    typer.echo(f"{people:,} people in {len(found):,} photos: {out}" + (f"; drawn in {draw}" if draw else ""))
+
+
+def _split(sources: list[str]) -> tuple[str, list[str]]:
+    """Split the arguments into the model and the photos."""
     from posernn import models
-    from posernn.evaluation.predict import predict as predict_joints
-    from posernn.report import photos
-    from posernn.runtime import files
 
-    if out.suffix not in (".parquet", ".json"):
-        raise InputError(f"--out: expected a name that ends in .parquet or .json, got {out}; choose one of them")
-    model, side = models.load(run), files.read_json(run / "model.json")["crop_size"]
-    if source[0].is_dir():
-        if len(source) > 1:
-            raise InputError(f"SOURCE: expected image files or one folder of crops, got {len(source)}; predict each")
-        people = photos.people_of_crops(source[0], side)
-    else:
-        people, left_out = photos.people_of_images(source, _parse_box(box), side, keep_aspect=keep_aspect)
-        for reason in left_out:
-            typer.echo(f"left out: {reason}", err=True)
-    crops = np.stack([np.asarray(person.crop) for person in people])  # (N, S, S, 3)
-    joints_unit = predict_joints(model, torch.from_numpy(crops).permute(0, 3, 1, 2)).joints_unit
-    joints_crop = side * joints_unit.numpy()
-    photos.write(out, people, joints_crop)
-    if draw is not None:
-        photos.draw(draw, people, joints_crop)
-    typer.echo(f"{len(people):,} people: {out}" + (f"; drawn in {draw}" if draw else ""))
+    first, *others = sources
+    path = Path(first)
+    if (path / "model.json").is_file() or (first in models.pretrained() and not path.exists()):
+        if not others:
+            raise InputError(f"PHOTO: expected photos after {first}, got none; name files, folders or patterns")
+        return first, others
+    return DEFAULT_MODEL, sources
 
 
-def _parse_box(text: str | None) -> "np.ndarray | None":
-    """The (4,) xyxy of --box, image px."""
+def _common_folder(paths: Sequence[Path]) -> Path:
+    return Path(os.path.commonpath([path.parent.absolute() for path in paths]))
+
+
+def _predict_all(
+    model: "Estimator", paths: Sequence[Path], find_people: FindPeople, draw: Path | None
+) -> "tuple[list[Photo], list[str]]":
+    """Predict photo by photo: the pixels of one are in memory at a time.
+
+    Returns:
+        the photos with their people, and a line with the reason for each that is left out.
+    """
+    from posernn.data.images import UnusableError
+    from posernn.inference import photos
+    from posernn.inference.outputs import Photo
+    from posernn.report import drawing
+    from posernn.runtime.progress import progress_bar
+
+    folder = _common_folder(paths)
+    found: list[Photo] = []
+    left_out: list[str] = []
+    with progress_bar("predict", "photos") as advance:
+        for done, path in enumerate(paths, start=1):
+            try:
+                picture = photos.read(path)
+                poses = model.predict_people(picture, find_people(path, picture))
+            except UnusableError as error:
+                left_out.append(f"{path}: {error}")
+            else:
+                found.append(Photo(str(path), picture.size, poses))
+                if draw is not None:
+                    drawn = drawing.draw_people(picture, poses.joints_image, poses.boxes_image)
+                    drawing.save(drawn, draw / _drawn_name(path.absolute().relative_to(folder)))
+            advance(done, len(paths))
+    return found, left_out
+
+
+def _drawn_name(path: Path) -> Path:
+    return path if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.with_name(f"{path.name}.png")
+
+
+def _people_finder(
+    model: "Estimator",
+    paths: Sequence[Path],
+    box: list[str] | None,
+    boxes: Path | None,
+    whole: bool,
+    center: str | None,
+    scale: float | None,
+) -> FindPeople:
+    """Choose where the boxes come from.
+
+    Raises:
+        InputError: contradictory options, or a box that does not fit its photo: before anything is predicted.
+    """
     import numpy as np
 
-    if text is None:
-        return None
+    from posernn.inference import box_files
+    from posernn.inference import boxes as person_boxes
+
+    options = {"--box": box, "--boxes": boxes, "--whole": whole, "--center": center}
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise InputError(f"{given[0]}: expected one way to say where people are, got {' and '.join(given)}; choose one")
+    if (center is None) != (scale is None):
+        raise InputError("--center: expected --center and --scale together, got one of them; give both")
+    if (box or center) and len(paths) > 1:
+        raise InputError(f"{given[0]}: expected one photo, got {len(paths)}; use --boxes for several")
+    if whole:
+        return lambda path, picture: person_boxes.whole(picture.size)
+    if box:
+        return _known({paths[0]: np.stack([_numbers("--box", text, "x0,y0,x1,y1") for text in box])}, paths, "--box")
+    if center and scale:
+        person = person_boxes.from_center(_numbers("--center", center, "x,y"), scale)
+        return _known({paths[0]: person[None]}, paths, "--center")
+    if boxes:
+        return _known(box_files.read(boxes, paths), paths, str(boxes))
+    return _detected(model)
+
+
+def _known(boxes: "dict[Path, np.ndarray]", paths: Sequence[Path], where: str) -> FindPeople:
+    from posernn.data.images import UnusableError
+    from posernn.inference import photos
+    from posernn.inference.boxes import check
+
+    def find(path: Path, picture: "Image.Image") -> "np.ndarray":
+        if path not in boxes:
+            raise UnusableError(f"no box in {where}")
+        check(where, boxes[path], picture.size, str(path))
+        return boxes[path]
+
+    for path in boxes.keys() - {photos.STDIN}:
+        with suppress(UnusableError):  # is left out when it is read
+            check(where, boxes[path], photos.size_of(path), str(path))
+    return find
+
+
+def _detected(model: "Estimator") -> FindPeople:
+    from posernn.data.images import UnusableError
+
+    model.load_detector()  # before the first photo: it may be out of reach
+
+    def find(path: Path, picture: "Image.Image") -> "np.ndarray":
+        boxes = model.find_people(picture)
+        if not len(boxes):
+            raise UnusableError("the detector found no person")
+        return boxes
+
+    return find
+
+
+def _numbers(option: str, text: str, form: str) -> "np.ndarray":
+    """Parse the numbers of an option.
+
+    Args:
+        option: its name.
+        text: its value.
+        form: what is expected, such as "x,y".
+    """
+    import numpy as np
+
     try:
-        box_image = np.array([float(part) for part in text.split(",")])
+        numbers = np.array([float(part) for part in text.split(",")])
     except ValueError:
-        box_image = np.empty(0)
-    if box_image.shape != (4,) or not np.isfinite(box_image).all() or not (box_image[:2] < box_image[2:]).all():
-        raise InputError(f"--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1, got {text}; mend it")
-    return box_image
+        numbers = np.empty(0)
+    if len(numbers) != form.count(",") + 1 or not np.isfinite(numbers).all():
+        raise InputError(f"{option}: expected {form} in px, got {text}; correct it")
+    return numbers

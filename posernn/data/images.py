@@ -3,6 +3,7 @@
 Pixels are returned as they are stored, without applying an EXIF orientation: MPII's joints refer to stored pixels.
 """
 
+import io
 import math
 import stat
 import warnings
@@ -43,17 +44,30 @@ def opened(images: Path, name: str) -> Iterator[Image.Image]:
     """Open an image of the folder; errors of decoding inside the `with` become UnusableError too.
 
     Raises:
-        UnusableError: the image is missing, outside of the folder, broken, too large, or its pixels have not 8 bits.
+        UnusableError: the image is outside of the folder, or as `opened_file`.
     """
-    path = _inside(images, name)
+    with opened_file(_inside(images, name)) as image:
+        yield image
+
+
+@contextmanager
+def opened_file(file: Path | io.BytesIO, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """Open an image file; errors of decoding inside the `with` become UnusableError too.
+
+    Args:
+        file: a path, or the contents.
+        formats: that are accepted, by Pillow's names.
+    Raises:
+        UnusableError: the image is missing, broken, too large, or its pixels have not 8 bits.
+    """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a folder, or a pipe, which would block
+        if isinstance(file, Path) and not stat.S_ISREG(file.stat().st_mode):  # a folder, or a pipe, which would block
             raise UnusableError("the image is not a file")
         with warnings.catch_warnings():
             # Pillow warns of damaged metadata, which is harmless, and of decompression bombs, which are not: their size
             # is checked below instead, since warning filters are shared by all threads of an executor.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as picture:
+            with Image.open(file, formats=formats) as picture:
                 if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                     raise Image.DecompressionBombError
                 if picture.mode not in MODES:

@@ -1,5 +1,6 @@
 """Models by name: each file of this folder is one, see contract.py."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and params.py only wants the
     from torch import nn
 
     from posernn.models.contract import Settings
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""A folder for each model in the package, as `save` writes it; the weights are float16."""
 
 
 def architectures() -> list[str]:
@@ -40,10 +44,45 @@ def build(arch: str, settings: "Settings") -> "nn.Module":
     return module_of(arch).build(settings)
 
 
-def save(folder: Path, model: "nn.Module", arch: str, settings: "Settings") -> None:
-    """Write weights.safetensors, and model.json with all that is needed to build the model again."""
+def save(
+    folder: Path, model: "nn.Module", arch: str, settings: "Settings", crops: Mapping[str, Any] | None = None
+) -> None:
+    """Write weights.safetensors, and model.json with all that is needed to build the model again.
+
+    Args:
+        folder: is created.
+        model: of which the weights are written.
+        arch: its architecture.
+        settings: it was built with.
+        crops: `box`, `padding` and `keep_aspect` of the crops that it was trained on: photos are cropped alike.
+    """
     write_tensors(folder / "weights.safetensors", model.state_dict())
-    write_json(folder / "model.json", {"arch": arch, **settings.model_dump()})
+    cut = {} if crops is None else {"crops": dict(crops)}
+    write_json(folder / "model.json", {"arch": arch, **settings.model_dump(), **cut})
+
+
+def pretrained() -> list[str]:
+    """List the names of the models that come with the package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/model.json"))
+
+
+def folder_of(model: "str | Path") -> Path:
+    """Return the folder of a model: a run's own, or that of a model in the package.
+
+    Args:
+        model: folder of a run, or one of `pretrained()`; a folder of that name takes precedence.
+    Raises:
+        InputError: neither.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    if str(model) in pretrained():
+        return PRETRAINED / str(model)
+    names = ", ".join(pretrained()) or "none in this installation"
+    raise InputError(
+        f"{model}: expected the folder of a run or the name of a model in the package ({names}), got neither; "
+        "name a folder such as runs/model"
+    )
 
 
 def load(folder: Path) -> "nn.Module":
@@ -60,6 +99,7 @@ def load(folder: Path) -> "nn.Module":
     weights_path = folder / "weights.safetensors"
     try:
         module = module_of(description.pop("arch"))
+        description.pop("crops", None)
         settings = module.Settings.model_validate(description)
         with torch.device("meta"):  # shapes without memory: only the file of weights says whether the sizes are honest
             model = module.build(settings)
