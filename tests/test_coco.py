@@ -131,6 +131,7 @@ def test_joints_at_a_place_that_stands_for_missing_are_counted():
     points = dict.fromkeys(("left_knee", "right_knee", "left_ankle"), (0, 0, 2))
     people, _, notes = parse(person(7, SOMEBODY | points))
     assert schemas.to_numpy(people, "annotated").sum() == 6
+    assert people["scale"][0].as_py() == pytest.approx(32 / 200), "the box of the joints leaves them out, too"
     assert notes[-1].startswith("3 joints of 1 people lie at (0, 0)")
 
 

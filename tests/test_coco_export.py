@@ -19,7 +19,8 @@ def folder(tmp_path_factory):
     """A data set in MPII's format of three people in two images, one of them hidden in part, as people.parquet."""
     folder = tmp_path_factory.mktemp("export")
     joints = [point(joint, 10.5 + 3 * joint, 200.25 - joint**2, np.uint8(joint % 2)) for joint in range(16)]
-    without_place = rectangle(*joints[:5], head=None, scale=None)
+    elsewhere = [point(joint, 150.0 + 9 * joint, 20.5 + 5 * joint) for joint in range(5)]
+    without_place = rectangle(*elsewhere, head=None, scale=None)
     write(
         folder / "a.mat",
         image(rectangle(*joints), without_place, name="a.jpg", alone=(1,)),
@@ -47,10 +48,10 @@ def test_people_come_back_as_they_were(folder):
     assert after.keys() == before.keys()
     for key, row in before.items():
         for name in ("joints_image", "head_box_image", "center_image", "scale"):
-            known = np.array(row[name], dtype=float)
+            known = np.atleast_1d(np.array(row[name], dtype=float))
             known = np.where(np.isnan(known) & (name in ("center_image", "scale")), np.array(after[key][name]), known)
             derived = {"joints_image": [Joint.THORAX, Joint.PELVIS]}.get(name, [])
-            found = np.array(after[key][name], dtype=float)
+            found = np.atleast_1d(np.array(after[key][name], dtype=float))
             found[[joint for joint in derived if not row["annotated"][joint]]] = np.nan
             np.testing.assert_allclose(found, known, atol=2e-3, err_msg=f"{key} {name}")
         flags = zip(row["visible"], after[key]["visible"], strict=True)

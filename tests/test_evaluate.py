@@ -56,11 +56,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_evaluate_leaves_what_the_design_promises(evaluated: Path):
-    names = ["metrics.json", "curve.csv", "per_joint.csv", "predictions.parquet", "samples.png"]
+    names = ["curve.csv", "metrics.json", "per_joint.csv", "predictions.parquet", "samples.png"]
     of = {
         role: sorted(path.name for path in (evaluated / "results" / role).iterdir()) for role in ("baseline", "model")
     }
-    assert of == {"baseline": names, "model": ["maps.npz", "maps.png", *names]}
+    assert of == {"baseline": names, "model": sorted(["maps.npz", "maps.png", *names])}
 
 
 def test_predictions_are_in_crop_and_image_px_by_each_persons_own_affine(evaluated: Path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from test_cli import run
 from test_report import LSTM, SETTING, some_people
 
 from posernn.data import schemas
@@ -15,6 +16,7 @@ from posernn.pose.geometry import torso_size
 from posernn.pose.skeleton import Joint
 from posernn.report import page
 from posernn.report.figures import draw_comparison
+from posernn.runtime import files
 from posernn.runtime.errors import InputError
 
 
@@ -72,7 +74,7 @@ def test_a_joint_is_correct_within_a_fifth_of_the_torso():
         errors = metrics.normalized_errors(pred_image, people.joints_image, people.annotated, people.size)
         assert 100 * metrics.pckh_total(errors, TORSO_PCK.threshold) == percent
     found = scores.score(people.joints_crop, people)
-    assert found["torso_pck_total"] == found["torso_pck10_total"] == found["auc_total"] == 100.0
+    assert found["torso_pck_total"] == found["torso_pck10_total"] == 100.0
     assert not [name for name in found if "pckh" in name]
     assert "torso_pck_head" not in found, "nobody has a joint of the head"
 
@@ -130,7 +132,7 @@ def test_figures_name_the_score(compared):
     )
     assert "torso_pck_over_threshold" in figures
     axes = figures["torso_pck_over_threshold"].axes[0]
-    assert (axes.get_title(), axes.get_xlabel()) == (
+    assert (axes.get_title(loc="left"), axes.get_xlabel()) == (
         "Total torso PCK: joints within the threshold, percent",
         "threshold (torso sizes)",
     )
@@ -153,3 +155,33 @@ def test_where_nobody_has_a_torso_either_it_is_one_line():
     )
     with pytest.raises(InputError, match=r"expected somebody with a head box, or with shoulders and hips.*none of 4"):
         scores.people_of(crops)
+
+
+def test_posernn_score_names_the_score(tmp_path):
+    people = people_without_head_boxes(3)
+    index = np.arange(3, dtype=np.int32)
+    table = schemas.people_table(
+        ["a.jpg"] * 3,
+        image_index=np.zeros(3, dtype=np.int32),
+        person_index=index,
+        split=["val"] * 3,
+        single_person=np.ones(3, dtype=bool),
+        center_image=np.full((3, 2), np.nan),
+        scale=np.full(3, np.nan),
+        head_box_image=np.full((3, 4), np.nan),
+        joints_image=people.joints_image,
+        visible=np.full((3, 16), np.nan),
+    )
+    files.write_table(tmp_path / "people.parquet", table)
+    keys = [table[name] for name in ("image", "image_index", "person_index")]
+    predictions = schemas.predictions_table(*keys, people.joints_image, people.joints_image)
+    files.write_table(tmp_path / "predictions.parquet", predictions)
+    arguments = ("score", tmp_path / "predictions.parquet", "--people", tmp_path / "people.parquet")
+    code, told, _ = run(*arguments)
+    assert code == 0
+    assert told.startswith("PCKh: nobody can be scored, no head boxes; torso PCK@0.2 instead, in percent\n")
+    assert "100.00" in told
+    assert "nan" not in told
+    code, told, _ = run(*arguments, "--json")
+    assert json.loads(told)[0]["torso_pck_total"] == 100.0
+    assert "torso PCK Total" in run(*arguments, "--csv")[1]

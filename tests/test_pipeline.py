@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 from small_project import ROOT, copy_project
 
@@ -167,6 +169,44 @@ def test_the_model_of_the_docs_is_added_as_the_page_says(project):
     assert stages_run(output) == ["train@model", "evaluate@model", "compare"]
     assert json.loads((folder / "runs/model/model.json").read_text())["arch"] == "soft_argmax"
     assert "| soft_argmax" in (folder / "reports/table.md").read_text()
+    run(folder, "git", "reset", "-q", "--hard")  # the tests below have the committed models
+    run(folder, "dvc", "checkout", "--force")
+
+
+@pytest.mark.campaign
+def test_ten_people_of_a_labelling_tool_are_trained_scored_and_predicted_as_the_docs_say(project):
+    folder, _ = project
+    page = (ROOT / "docs/how-to/your-own-data.md").read_text()
+    people = pq.read_table(folder / "data/people.parquet")
+    ten = people.filter(pa.array([any(flags) for flags in people["annotated"].to_pylist()])).slice(0, 10)
+    pq.write_table(ten, folder / "ten.parquet")
+    (folder / "data/own/images").mkdir(parents=True)
+    for name in ten["image"].to_pylist():
+        shutil.copy(folder / "data/synthetic/images" / name, folder / "data/own/images" / name)
+    run(folder, "posernn", "export", "ten.parquet", "--coco", "data/own/annotations.json")
+    exported = json.loads((folder / "data/own/annotations.json").read_text())
+    for annotation in exported["annotations"]:  # labelling tools know no head boxes
+        annotation.pop("bbox_head", None)
+    (folder / "data/own/annotations.json").write_text(json.dumps(exported))
+    section = re.search(r"```yaml\n(own:\n.*?)```", page, re.DOTALL)[1]
+    for key, value in {"crop_size": 32, "trunk_width": 0.0625, "iterations": 4}.items():
+        section = re.sub(rf"{key}: [\d.]+", f"{key}: {value}", section)
+    with (folder / "params.yaml").open("a") as file:
+        file.write(section)
+    Image.open(folder / "data/own/images" / ten["image"][0].as_py()).resize((320, 500)).save(folder / "photo.jpg")
+    run(folder, "git", "add", "-A")
+
+    commands = re.findall(r"^(?:dvc|posernn) .*", page, re.MULTILINE)
+    output = [run(folder, *shlex.split(command)) for command in commands]
+    assert {"parse", "crops", "train@baseline", "train@model", "compare"} <= set(stages_run(output[0]))
+    report = (folder / "reports/table.md").read_text()
+    assert report.startswith("# Comparison\n\n**PCKh: nobody can be scored")
+    assert "torso PCK@0.2 in percent" in report
+    assert not re.search("nan|None", report)
+    assert '"torso PCK Total"' in run(folder, "dvc", "metrics", "show", "--json")
+    assert (folder / "drawn/photo.jpg").exists()
+    assert len(json.loads((folder / "people.json").read_text())["annotations"]) == 10
+    assert {len(row["keypoints"]) for row in json.loads((folder / "predicted.json").read_text())} == {48}
     run(folder, "git", "reset", "-q", "--hard")  # the tests below have the committed models
     run(folder, "dvc", "checkout", "--force")
 

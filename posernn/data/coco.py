@@ -34,7 +34,6 @@ class _Person(NamedTuple):
     person_index: int
     joints_image: Float[np.ndarray, "16 2"]
     visible: Float[np.ndarray, "16"]
-    box_image: Float[np.ndarray, "4"]
     head_box_image: Float[np.ndarray, "4"]
 
 
@@ -62,7 +61,7 @@ def parse(
     categories, notes = categories_of(contents["categories"], path)
     rejected: list[schemas.Reject] = []
     people: list[_Person] = []
-    boxes: dict[int, list[np.ndarray]] = {}  # of all annotations of an image, (4,) each
+    boxes: dict[int, list[np.ndarray]] = {}  # of all annotations of an image, (4,) each; NaN where not given
     for number, annotation in enumerate(contents["annotations"]):
         if number % 500 == 0:
             progress(number, len(contents["annotations"]))
@@ -74,31 +73,36 @@ def parse(
         of_image = boxes.setdefault(index, [])
         person_index = len(of_image)
         found = _joints(entry, categories) if names[index] else "the image has no name"
-        box = _box(entry.get("bbox"))
-        of_image.append(_box_of_joints(found[0]) if np.isnan(box).any() and not isinstance(found, str) else box)
+        of_image.append(_box(entry.get("bbox")))
         if isinstance(found, str):
             rejected.append((names[index] or "", first_image + index, person_index, found))
         else:
-            people.append(_Person(index, person_index, *found, of_image[-1], _box(entry.get("bbox_head"))))
+            people.append(_Person(index, person_index, *found, _box(entry.get("bbox_head"))))
     progress(len(contents["annotations"]), len(contents["annotations"]))
     rejected += [
         (name or "", first_image + index, None, "no person is annotated" if name else "the image has no name")
         for index, name in enumerate(names)
         if index not in boxes
     ]
-    apart = {index: _apart(np.stack(of_image)) for index, of_image in boxes.items()}
-    table, lost, more = _table(people, names, apart, split, first_image)
+    table, lost, more = _table(people, names, boxes, split, first_image)
     return table, schemas.rejected_table(rejected + lost), notes + more
 
 
 def _table(
     people: Sequence[_Person],
     names: Sequence[str | None],
-    apart: Mapping[int, Bool[np.ndarray, "K"]],
+    boxes: Mapping[int, list[Float[np.ndarray, "4"]]],
     split: str,
     first_image: int,
 ) -> tuple[pa.Table, list[schemas.Reject], list[str]]:
-    """Return the people's table, the people whose joints all stand for missing ones, and sentences about these."""
+    """Return the people's table, the people whose joints all stand for missing ones, and sentences about these.
+
+    Args:
+        people: all that have joints.
+        names: of the images.
+        boxes: of all annotations of an image; those that are not given become the box of the joints.
+        split, first_image: as in `parse`.
+    """
     joints = np.array([person.joints_image for person in people]).reshape(-1, NUM_JOINTS, 2)
     visible = np.array([person.visible for person in people]).reshape(-1, NUM_JOINTS)
     stands_in = missing_joints.stand_ins(joints)
@@ -114,10 +118,17 @@ def _table(
         for person, keep in zip(people, kept, strict=True)
         if not keep
     ]
+    for person, of_person in zip(people, joints, strict=True):
+        of_image = boxes[person.image_index]
+        if np.isnan(of_image[person.person_index]).any():
+            of_image[person.person_index] = _box_of_joints(of_person)
+    apart = {index: _apart(np.stack(of_image)) for index, of_image in boxes.items()}
     for middle, *sides in MIDDLES:
         absent = np.isnan(joints[:, middle]).any(axis=-1)
         joints[absent, middle] = joints[absent][:, sides].mean(axis=1)
-    center, scale = geometry.center_and_scale(np.array([person.box_image for person in people]).reshape(-1, 4))
+    center, scale = geometry.center_and_scale(
+        np.array([boxes[person.image_index][person.person_index] for person in people]).reshape(-1, 4)
+    )
     people = [person for person, keep in zip(people, kept, strict=True) if keep]
     table = schemas.people_table(
         [names[person.image_index] or "" for person in people],
