@@ -30,7 +30,7 @@ lint: env
 
 # All experiments: what was changed, Total PCKh and the difference from the first entry with its interval.
 experiments: env
-	$(RUN) dvc exp show --only-changed --drop '.*:(?!Total$$|diff)|data|posernn|runs|results'
+	$(RUN) dvc exp show --only-changed --drop '.*:(?!(torso PCK )?Total$$|diff)|data|posernn|runs|results'
 
 ui: env
 	$(RUN) posernn ui

@@ -16,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 IMAGES = 200
 
 root = release()
-people, _ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
+people, *_ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
 there = set(os.listdir(root / "images"))
 task = list(islice((item for item in crops._images(crops.select(people, "train")) if item[0] in there), IMAGES))
 

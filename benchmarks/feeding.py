@@ -25,7 +25,7 @@ BATCH, BATCHES, SIDE = 25, 40, 224
 def main() -> None:
     torch.set_num_threads(1)
     root = release()
-    people, _ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
+    people, *_ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
     people = splits.hold_out_share(people, 0.15, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "crops"

@@ -39,7 +39,7 @@ def speed_ups(work: Callable[[Executor], object]) -> list[float]:
 
 def main() -> None:
     root = release()
-    people, _ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
+    people, *_ = mpii.parse_release(mpii.read_release(root / "mpii_human_pose_v1_u12_1.mat"))
     settings = {"box": "joints", "padding": 20, "keep_aspect": False, "side": 224, "jpeg_quality": 90}
     with tempfile.TemporaryDirectory() as folder:
         cut = speed_ups(

@@ -1,6 +1,7 @@
 """The only reader of params.yaml: frozen, strict, typed sections."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -267,6 +268,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected `dataset:` and sections, got neither; take the project's own as a start")
     if not isinstance(values.get("dataset"), str):
         raise InputError(f"{path}: dataset: expected the name of a section, got {values.get('dataset')!r}")
+    if not re.fullmatch(r"[\w-]+", values["dataset"]):  # dvc.yaml makes paths, commands and keys of it
+        raise InputError(
+            f"{path}: dataset: expected a name of letters, digits, _ and -, got {values['dataset']!r}; rename its "
+            "section and its folder in data/"
+        )
     return values
 
 

@@ -4,10 +4,16 @@ import errno
 import os
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posernn.runtime.errors import InputError
 from posernn.runtime.interrupts import exit_code
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 if not {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
     # PyTorch's threads spin while they wait, which slows down everything else on the same cores, another training most
@@ -37,6 +43,13 @@ def run(main: Callable[..., None]) -> None:
         reason = explain(error)
         print(f"error: {reason}" if reason else traceback.format_exc(), file=sys.stderr)
         sys.exit(1)
+
+
+def told_rejects(rejected: "pa.Table", path: Path) -> str:
+    """Say how many people and images were rejected, where they are listed, and the most frequent reasons."""
+    reasons = Counter(rejected["reason"].to_pylist()).most_common(5)
+    counts = "".join(f"; {count}: {reason}" for reason, count in reasons)
+    return f"{len(rejected)} rejected, see {path}{counts}"
 
 
 def explain(error: Exception) -> str | None:

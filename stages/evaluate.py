@@ -52,7 +52,7 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
         pictures, affines = read_pictures([jpegs[i] for i in who]), people.crop_to_image[who]
         poses = {"truth": people.joints_crop[who], name: pred_crop[who]}
         notes = {name: scores.num_right(pred_crop, people, who)}
-        figure = sample_people(pictures, affines, poses, people.annotated[who], notes)
+        figure = sample_people(pictures, affines, poses, people.annotated[who], notes, people.measure.threshold)
         save_figure(figure, out / "samples.png")
     few = who[:MAPS_OF_PEOPLE]
     maps = predict(model, batches.decode([jpegs[i] for i in few]), device=device).maps if len(few) else None
@@ -61,7 +61,8 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
         figure = joint_maps(pictures[: len(few)], affines[: len(few)], maps.numpy(), pred_crop[few], joint_order)
         save_figure(figure, out / "maps.png")
     tracking.publish_results(run_dir, out)
-    print(f"evaluate: {name}: PCKh@0.5 {found['pckh_total']} percent over {len(people):,} people; see {out}")
+    total = found[f"{people.measure.key}_total"]
+    print(f"evaluate: {name}: {people.measure.title} {total} percent over {len(people):,} people; see {out}")
 
 
 if __name__ == "__main__":

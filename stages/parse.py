@@ -8,25 +8,41 @@ import pyarrow as pa
 from posernn import params
 from posernn.data import annotations, splits
 from posernn.runtime import files
-from stages import run
+from posernn.runtime.errors import InputError
+from stages import run, told_rejects
 
 
-def main(annotation_file: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
-    """Convert ANNOTATION_FILE (RELEASE .mat) to tables with a validation split; lists are in SPLITS_FOLDER."""
+def main(dataset: Path, splits_folder: Path, people_file: Path, rejected_file: Path) -> None:
+    """Convert the annotations of DATASET, a folder or a file, to tables with a validation split.
+
+    Lists of people to validate on are in SPLITS_FOLDER.
+    """
     settings = params.load()
-    num_images, people, rejected = annotations.read(annotation_file)
-    if settings.data.val_list is None:
-        people = splits.hold_out_share(people, settings.parse.hold_out, settings.parse.seed)
+    found = annotations.read(dataset)
+    files.write_table(rejected_file, found.rejected)  # first: it explains an error below
+    print(f"{found.num_images} images, {found.people.num_rows} people; {told_rejects(found.rejected, rejected_file)}")
+    for note in found.notes:
+        print(note)
+    if "val" in found.people["split"].to_pylist():
+        if settings.data.val_list is not None:
+            raise InputError(
+                f"params.yaml: {settings.dataset}.val_list: expected null where the data set has a val.json, got "
+                f"{settings.data.val_list}; remove one of them"
+            )
+        people = found.people
+    elif settings.data.val_list is None:
+        people = splits.hold_out_share(found.people, settings.parse.hold_out, settings.parse.seed)
     else:
-        people, left_out = splits.hold_out_listed(people, splits_folder / settings.data.val_list)
-        rejected = pa.concat_tables([rejected, left_out])
+        people, left_out = splits.hold_out_listed(found.people, splits_folder / settings.data.val_list)
+        if left_out.num_rows:
+            files.write_table(rejected_file, pa.concat_tables([found.rejected, left_out]))
+            print(f"val_list: {told_rejects(left_out, rejected_file)}")
     files.write_table(people_file, people)
-    files.write_table(rejected_file, rejected)
-    usable = people.filter(people["single_person"])
-    counts = Counter(usable["split"].to_pylist())
+    single = people.filter(people["single_person"])
+    counts = Counter(single["split"].to_pylist())
     print(
-        f"{num_images} images, {people.num_rows} people (single people: {counts['train']} train, "
-        f"{counts['val']} val); {rejected.num_rows} rejected, see {rejected_file}"
+        f"single people: {counts['train']} train, {counts['val']} val, {counts['test']} test; "
+        f"{len(people) - len(single)} people are not single: neither trained on nor scored"
     )
 
 

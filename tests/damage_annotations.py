@@ -84,7 +84,7 @@ def outcome(path, undamaged):
     """How parsing a damaged file ends, in a word, and what is wrong with that."""
     start = processor_time()
     try:
-        _, people, rejected = read_confined(annotations.read_here, path, start="fork")
+        _, people, rejected, _ = read_confined(annotations.read_here, path, start="fork")
         word = "table with rejects" if rejected.num_rows > 2 else "table"
         wrong = list(complaints(people, rejected, read_slowly(path.read_bytes()), undamaged))
         splits.hold_out_share(people, 0.5, seed=0)

@@ -8,11 +8,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 
-RELEASE = "data/synthetic/mpii_human_pose_v1_u12_1.mat"
-
 STAGES = {
     "synthesize": "data/synthetic",
-    "parse": f"{RELEASE} data/splits data/people.parquet data/rejected.parquet",
+    "parse": "data/synthetic data/splits data/people.parquet data/rejected.parquet",
     "crops": "data/people.parquet data/synthetic/images data/crops data/crops-rejected.parquet",
     "train": "model data/crops runs/model",
     "evaluate": "model data/crops runs/model results/model",

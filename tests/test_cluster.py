@@ -66,7 +66,7 @@ def test_the_bytes_do_not_depend_on_where_people_are_rendered(tmp_path, dask):
 def test_the_bytes_do_not_depend_on_where_crops_are_cut(tmp_path, dask, monkeypatch):
     monkeypatch.chdir(tmp_path)
     synthesize(Path("release"), num_people=PEOPLE, seed=0)
-    people, _ = mpii.parse_release(mpii.read_release(Path("release/mpii_human_pose_v1_u12_1.mat")))
+    people, *_ = mpii.parse_release(mpii.read_release(Path("release/mpii_human_pose_v1_u12_1.mat")))
     people = splits.hold_out_share(people, 0.3, seed=0)
     settings = {"box": "joints", "padding": 20.0, "keep_aspect": False, "side": 64, "jpeg_quality": 92}
     write_crops(people, Path("release/images"), Path("here"), **settings)

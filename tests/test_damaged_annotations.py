@@ -61,7 +61,7 @@ def test_the_slow_reader_agrees_on_a_file_that_is_whole(folder):
     expected = damage_annotations.read_slowly(file)
     assert len(expected) == 7
     assert expected[1, 2].joints.keys() == {0, 1, 2}
-    people, rejected = mpii.parse_release(mpii.read_release(folder / "release.mat"))
+    people, rejected, _ = mpii.parse_release(mpii.read_release(folder / "release.mat"))
     assert (people.num_rows, rejected.num_rows) == (6, 2)
     assert list(damage_annotations.complaints(people, rejected, expected, expected)) == []
 
@@ -70,7 +70,7 @@ def test_the_slow_reader_agrees_on_a_file_that_is_whole(folder):
 def test_complaints_are_made_of_wrong_tables(folder, change):
     file = (folder / "release.mat").read_bytes()
     expected = damage_annotations.read_slowly(file)
-    people, rejected = mpii.parse_release(mpii.read_release(folder / "release.mat"))
+    people, rejected, _ = mpii.parse_release(mpii.read_release(folder / "release.mat"))
     person = expected[0, 0]
     if change == "joints":
         expected[0, 0] = person._replace(joints={**person.joints, 3: (1.0, 2.0)})
@@ -140,7 +140,7 @@ def test_joints_of_any_type_in_any_order_are_read(tmp_path, pictures):
         tmp_path / "release.mat",
         *(image(*[rectangle for rectangle, _ in people], name=f"{at}.jpg") for at, people in enumerate(pictures)),
     )
-    people, rejected = mpii.parse_release(mpii.read_release(path))
+    people, rejected, _ = mpii.parse_release(mpii.read_release(path))
     found = {
         (row["image_index"], row["person_index"]): {
             joint: tuple(row["joints_image"][joint]) for joint in range(16) if row["annotated"][joint]

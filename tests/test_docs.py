@@ -48,6 +48,8 @@ def test_experiments_set_parameters_that_exist_to_values_that_are_allowed(docume
             continue
         yaml = YAML(typ="safe", pure=True)
         values = parameters()
+        if "dataset=own" in line:
+            values |= yaml.load(re.search(r"```yaml\n(own:\n.*?)```", TEXT[document], re.DOTALL)[1])
         for key, value in re.findall(r"-S ([\w.]+)=(\S+?)(?=[\s;]|$)", line):
             section = values
             *parents, last = key.split(".")

@@ -4,9 +4,10 @@ import contextlib
 import shutil
 
 import pytest
+from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 from ruamel.yaml import YAML
-from small_project import ROOT, copy_project, lay_out
+from small_project import ROOT, copy_project, lay_out, parameters
 
 from posernn import models
 
@@ -79,6 +80,23 @@ def append(folder, *names):
     for name in names:
         with (folder / name).open("a") as file:
             file.write("# changed\n")
+
+
+def test_a_data_set_whose_name_has_spaces_is_one_line_of_the_first_stage(project, capfd):
+    values = parameters()
+    values |= {"dataset": "my data", "my data": values["mpii"]}
+    with (project / "params.yaml").open("w") as file:
+        YAML().dump(values, file)
+    (project / "data/my data").mkdir()
+    (project / "data/my data/mpii_human_pose_v1_u12_1.mat").touch()
+    with contextlib.chdir(project), Repo() as repo, pytest.raises(ReproductionError, match="'parse'"):
+        repo.reproduce()
+    told = capfd.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith("error: ")] == [
+        "error: params.yaml: dataset: expected a name of letters, digits, _ and -, got 'my data'; rename its section "
+        "and its folder in data/"
+    ]
+    assert "Usage" not in "".join(told)
 
 
 TRAININGS = {"train@baseline", "train@model", "train@pretrained"}

@@ -56,11 +56,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_evaluate_leaves_what_the_design_promises(evaluated: Path):
-    names = ["metrics.json", "pckh_curve.csv", "per_joint.csv", "predictions.parquet", "samples.png"]
+    names = ["curve.csv", "metrics.json", "per_joint.csv", "predictions.parquet", "samples.png"]
     of = {
         role: sorted(path.name for path in (evaluated / "results" / role).iterdir()) for role in ("baseline", "model")
     }
-    assert of == {"baseline": names, "model": ["maps.npz", "maps.png", *names]}
+    assert of == {"baseline": names, "model": sorted(["maps.npz", "maps.png", *names])}
 
 
 def test_predictions_are_in_crop_and_image_px_by_each_persons_own_affine(evaluated: Path):
@@ -82,11 +82,11 @@ def test_scores_are_flat_numbers_with_the_count_of_people_who_are_not_scored(eva
     assert all(isinstance(value, int | float) for value in scores.values())
     assert scores["num_people"] == 12
     assert scores["num_people_not_scored"] == 1
-    curve = rows_of(evaluated / "results" / "model" / "pckh_curve.csv")
+    curve = rows_of(evaluated / "results" / "model" / "curve.csv")
     assert [row["threshold"] for row in curve[:2]] == ["0.00", "0.01"]
     assert scores["pckh_total"] > 10
-    assert float(curve[50]["pckh"]) == pytest.approx(scores["pckh_total"], abs=1e-3)
-    assert float(curve[10]["pckh"]) == pytest.approx(scores["pckh10_total"], abs=1e-3)
+    assert float(curve[50]["percent"]) == pytest.approx(scores["pckh_total"], abs=1e-3)
+    assert float(curve[10]["percent"]) == pytest.approx(scores["pckh10_total"], abs=1e-3)
 
 
 def test_steps_are_those_of_the_models_own_order(evaluated: Path):

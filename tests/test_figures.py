@@ -30,7 +30,7 @@ def some_crops(num: int = 3, side: int = 32):
 def test_the_same_figure_gives_the_same_bytes_without_metadata(tmp_path: Path):
     curve = {name: metrics.THRESHOLDS * share for name, share in zip(LABELS, (0.3, 0.31, 0.8, 1.2, 1), strict=True)}
     for name in ("a.png", "b.png"):
-        save_figure(pckh_over_threshold(curve, LABELS, metrics.THRESHOLDS), tmp_path / name)
+        save_figure(pckh_over_threshold(curve, LABELS), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         assert set(picture.info) <= {"transparency"}
@@ -41,7 +41,7 @@ def test_the_same_figure_gives_the_same_bytes_without_metadata(tmp_path: Path):
 def test_names_of_lines_that_end_together_are_pushed_apart():
     ends = dict.fromkeys(LABELS, 0.30)
     curve = {name: np.linspace(0, end, 51) for name, end in ends.items()}
-    figure = pckh_over_threshold(curve, LABELS, metrics.THRESHOLDS)
+    figure = pckh_over_threshold(curve, LABELS)
     heights = sorted(text.xy[1] for text in figure.axes[0].texts)
     assert len(heights) == 5
     assert min(np.diff(heights)) > 0.05

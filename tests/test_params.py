@@ -108,6 +108,14 @@ def test_a_wrong_value_is_one_line_with_its_key(key, value, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["my data", "v1.2", "data/own", ""])
+def test_a_data_set_whose_name_cannot_be_a_folder_and_a_key_is_refused(name, tmp_path):
+    path = written(tmp_path, (name,), PARAMETERS["mpii"])
+    path.write_text(path.read_text().replace("dataset: synthetic", f"dataset: '{name}'"))
+    with pytest.raises(InputError, match="dataset: expected a name of letters, digits, _ and -, got"):
+        read(path)
+
+
 def test_a_misspelt_section_is_guessed(tmp_path):
     path = written(tmp_path, ("train",), MISSING)
     path.write_text(path.read_text() + "trian: {}\n")

@@ -4,12 +4,15 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 from small_project import ROOT, copy_project
 
@@ -168,6 +171,63 @@ def test_the_model_of_the_docs_is_added_as_the_page_says(project):
     assert "| soft_argmax" in (folder / "reports/table.md").read_text()
     run(folder, "git", "reset", "-q", "--hard")  # the tests below have the committed models
     run(folder, "dvc", "checkout", "--force")
+
+
+@pytest.mark.campaign
+def test_ten_people_of_a_labelling_tool_are_trained_scored_and_predicted_as_the_docs_say(project):
+    folder, _ = project
+    page = (ROOT / "docs/how-to/your-own-data.md").read_text()
+    people = pq.read_table(folder / "data/people.parquet")
+    ten = people.filter(pa.array([any(flags) for flags in people["annotated"].to_pylist()])).slice(0, 10)
+    pq.write_table(ten, folder / "ten.parquet")
+    (folder / "data/own/images").mkdir(parents=True)
+    for name in ten["image"].to_pylist():
+        shutil.copy(folder / "data/synthetic/images" / name, folder / "data/own/images" / name)
+    run(folder, "posernn", "export", "ten.parquet", "--coco", "data/own/annotations.json")
+    exported = json.loads((folder / "data/own/annotations.json").read_text())
+    for annotation in exported["annotations"]:  # labelling tools know no head boxes
+        annotation.pop("bbox_head", None)
+    (folder / "data/own/annotations.json").write_text(json.dumps(exported))
+    section = re.search(r"```yaml\n(own:\n.*?)```", page, re.DOTALL)[1]
+    for key, value in {"crop_size": 32, "trunk_width": 0.0625, "iterations": 4}.items():
+        section = re.sub(rf"{key}: [\d.]+", f"{key}: {value}", section)
+    with (folder / "params.yaml").open("a") as file:
+        file.write(section)
+    Image.open(folder / "data/own/images" / ten["image"][0].as_py()).resize((320, 500)).save(folder / "photo.jpg")
+    run(folder, "git", "add", "-A")
+
+    commands = re.findall(r"^(?:dvc|posernn) .*", page, re.MULTILINE)
+    output = [run(folder, *shlex.split(command)) for command in commands]
+    assert {"parse", "crops", "train@baseline", "train@model", "compare"} <= set(stages_run(output[0]))
+    report = (folder / "reports/table.md").read_text()
+    assert report.startswith("# Comparison\n\n**PCKh: nobody can be scored")
+    assert "torso PCK@0.2 in percent" in report
+    assert not re.search("nan|None", report)
+    assert '"torso PCK Total"' in run(folder, "dvc", "metrics", "show", "--json")
+    assert (folder / "drawn/photo.jpg").exists()
+    assert len(json.loads((folder / "people.json").read_text())["annotations"]) == 10
+    assert {len(row["keypoints"]) for row in json.loads((folder / "predicted.json").read_text())} == {48}
+    run(folder, "git", "reset", "-q", "--hard")  # the tests below have the committed models
+    run(folder, "dvc", "checkout", "--force")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("link", ["reflink", "hardlink", "symlink", "copy"])
+def test_all_stages_run_with_every_kind_of_links_to_dvcs_cache(link, tmp_path):
+    folder = copy_project(tmp_path / "project", **TINY)
+    run(folder, "git", "init", "-q")
+    run(folder, "dvc", "config", "--local", "cache.type", link)
+    probe = subprocess.run(
+        ["cp", f"--reflink={'always' if link == 'reflink' else 'auto'}", folder / "dvc.yaml", tmp_path]
+    )
+    if probe.returncode:
+        pytest.skip("the file system has no reflinks")
+    assert stages_run(run(folder, "dvc", "repro"))[-1] == "compare"
+    if link == "symlink":
+        assert all(path.is_symlink() for path in (folder / "data/synthetic/images").iterdir())
+    shutil.rmtree(folder / "runs")
+    run(folder, "dvc", "checkout")
+    assert stages_run(run(folder, "dvc", "repro")) == []
 
 
 @pytest.mark.campaign

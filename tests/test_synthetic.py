@@ -462,7 +462,7 @@ def test_head_rectangles_keep_the_diagonal_to_1_percent_rounded_or_not(rectangle
 
 
 def test_the_parser_of_the_real_file_finds_everybody(root):
-    people, _ = mpii.parse_release(mpii.read_release(root / ANNOTATION_FILE))
+    people, *_ = mpii.parse_release(mpii.read_release(root / ANNOTATION_FILE))
     rows = [row for row in people.to_pylist() if row["split"] != "test"]
     assert sum(any(row["annotated"]) for row in rows) == NUM_PEOPLE
     assert any(row["split"] == "test" for row in people.to_pylist())

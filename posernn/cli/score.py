@@ -1,6 +1,7 @@
 """Scores predictions."""
 
 import json as json_module
+import math
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -51,7 +52,10 @@ def score(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the rows of a LaTeX table.")] = False,
 ) -> None:
-    """Score predictions: print PCKh@0.5 by group and in total, Total @0.1 and AUC, in percent."""
+    """Score predictions: print PCKh@0.5 by group and in total, Total @0.1 and AUC, in percent.
+
+    Where nobody has a head box, PCKh is not defined: the score is torso PCK@0.2, and is named so.
+    """
     if json + csv + latex > 1:
         raise InputError("--json: expected one of --json, --csv and --latex, got several; choose one")
     from posernn.data import schemas
@@ -84,15 +88,19 @@ HEADER = ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Total",
 def _cells(scored: "Scored") -> list[str]:
     from posernn.report import tables
 
-    columns = [*(f"pckh_{group.lower()}" for group in tables.GROUPS), "pckh10_total", "auc_total"]
-    return [tables.number(scored.scores[column], 2) for column in columns]
+    key = scored.measure.key
+    columns = [*(f"{key}_{group.lower()}" for group in tables.GROUPS), f"{key}10_total", "auc_total"]
+    return [tables.number(scored.scores.get(column, math.nan), 2) for column in columns]
 
 
 def _plain(scored: "Sequence[Scored]", differences: "Sequence[Difference]") -> str:
+    from posernn.evaluation.measure import TORSO_PCK
     from posernn.report import tables
 
-    lines = [tables.plain_table(["", *HEADER], [[one.name, *_cells(one)] for one in scored])]
     first = scored[0]
+    lines = [tables.plain_table(["", *HEADER], [[one.name, *_cells(one)] for one in scored])]
+    if first.measure == TORSO_PCK:
+        lines.insert(0, f"PCKh: nobody can be scored, no head boxes; {first.measure.title} instead, in percent")
     lines += [
         f"{other.name} - {first.name}: Total {found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] (95%, paired)"
         for other, found in zip(scored[1:], differences, strict=True)
@@ -104,7 +112,11 @@ def _plain(scored: "Sequence[Scored]", differences: "Sequence[Difference]") -> s
 
 def _separated(scored: "Sequence[Scored]", differences: "Sequence[Difference]", between: str, end: str) -> str:
     """Format a table with a separator; differences and their intervals are the last columns if there are any."""
-    rows = [["name", *HEADER], *([one.name, *_cells(one)] for one in scored)]
+    from posernn.evaluation.measure import PCKH
+
+    measure = scored[0].measure
+    header = HEADER if measure == PCKH else [f"{measure.name} {name}" for name in HEADER]
+    rows = [["name", *header], *([one.name, *_cells(one)] for one in scored)]
     if differences:
         rows[0] += ["Total - first", "low", "high"]
         rows[1] += ["", "", ""]
@@ -120,5 +132,7 @@ def _json(scored: "Sequence[Scored]", differences: "Sequence[Difference]") -> st
 
     rows = [{"name": one.name, "base": one.base, **rounded(one.scores)} for one in scored]
     for row, found in zip(rows[1:], differences, strict=True):
-        row["difference"] = rounded({"pckh_total": found.value, "low": found.low, "high": found.high})
+        row["difference"] = rounded(
+            {f"{scored[0].measure.key}_total": found.value, "low": found.low, "high": found.high}
+        )
     return json_module.dumps(rows, indent=2)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posernn.data import schemas
-from posernn.data.matlab import NO_CELL, entries_of, fields_of, first_entry_of, text_of
+from posernn.data.matlab import NO_CELL, as_struct, entries_of, fields_of, first_entry_of, numbers_in, text_of
 from posernn.runtime.progress import Advance
 
 FIRST_PIXEL = 1.0
@@ -43,22 +43,22 @@ def collect(release: np.void, names: list[str | None], progress: Advance) -> tup
     cells = Cells([], [], [], [], [], [], [], {"x": [], "y": [], "id": [], "is_visible": []})
     rejected: list[schemas.Reject] = []
     annorects = release["annolist"].ravel()["annorect"].tolist()
-    alone = release["single_person"].ravel().tolist()
+    alone = list(release["single_person"].ravel())  # cells, or one number per image
     for index, (name, annorect) in enumerate(zip(names, annorects, strict=True)):
         if index % 500 == 0:
             progress(index, len(annorects))
-        rectangles = entries_of(annorect)
+        rectangles = entries_of(as_struct(annorect))
         if not rectangles:
             rejected.append((name or "", index, None, "no person is annotated"))
             continue
         if name is None:
             rejected.append(("", index, None, "the image has no name"))
             continue
-        numbers = _rectangle_numbers(alone[index])
+        numbers = numbers_in(np.asarray(alone[index]))  # of rectangles, from 1
         rejected += [
-            (name, index, None, f"single_person names rectangle {number}, the image has {len(rectangles)}")
+            (name, index, None, f"single_person names rectangle {number:g}, the image has {len(rectangles)}")
             for number in numbers
-            if not 1 <= number <= len(rectangles)
+            if number not in range(1, len(rectangles) + 1)
         ]
         for person, rectangle in enumerate(rectangles):
             cells.image_index.append(index)
@@ -82,13 +82,8 @@ def collect(release: np.void, names: list[str | None], progress: Advance) -> tup
 
 def _points(annopoints: object) -> np.ndarray:
     """Return the array of points in `annopoints`; empty if there is none. The order of its fields varies."""
-    points = first_entry_of(annopoints).get("point", NO_CELL)
+    points = as_struct(first_entry_of(annopoints).get("point", NO_CELL))
     return points if {"x", "y", "id"} <= set(fields_of(points)) else NO_CELL
-
-
-def _rectangle_numbers(cell: object) -> list[int]:
-    """Return the 1-based rectangle numbers of a single_person cell."""
-    return cell.ravel().tolist() if isinstance(cell, np.ndarray) and cell.dtype.kind in "iu" else []
 
 
 def image_name(image: Any) -> str | None:

@@ -34,6 +34,14 @@ _METADATA = {"huggingface": json.dumps({"info": {"features": {"image": {"_type":
 """Tells Hugging Face `datasets` that the column `image` holds pictures."""
 
 
+class NoCropsError(InputError):
+    """Raised where no person has a crop; `rejected` (`schemas.REJECTED`) has the reasons."""
+
+    def __init__(self, message: str, rejected: pa.Table):
+        super().__init__(message)
+        self.rejected = rejected
+
+
 def write_crops(
     people: pa.Table,
     images: Path,
@@ -61,7 +69,8 @@ def write_crops(
     Returns:
         people without a crop (`schemas.REJECTED`).
     Raises:
-        InputError: no person has a crop, a worker died, or the shards cannot be written.
+        NoCropsError: no person has a crop.
+        InputError: a worker died, or the shards cannot be written.
     """
     selected = [select(people, split) for split in SPLITS]
     crop = partial(
@@ -96,7 +105,10 @@ def write_crops(
                 progress(done, total)
         if len(rejected) == total:
             why = f"none for {total} people, the first because {rejected[0][3]}" if rejected else "no people at all"
-            raise InputError(f"{images}: expected images of single people, got {why}; put the images there")
+            raise NoCropsError(
+                f"{images}: expected images of single people, got {why}; put the images there",
+                schemas.rejected_table(rejected),
+            )
     return schemas.rejected_table(rejected)
 
 

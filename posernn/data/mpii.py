@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from posernn.data import schemas
+from posernn.data import missing_joints, schemas
 from posernn.data.cells import FIRST_PIXEL, Cells, collect, image_name
-from posernn.data.matlab import NO_CELL, fields_of, numbers_of, read_variable, text_of
-from posernn.pose.geometry import head_size
+from posernn.data.matlab import NO_CELL, as_struct, fields_of, numbers_of, read_variable, text_of
 from posernn.pose.skeleton import NUM_JOINTS
 from posernn.runtime.errors import InputError
 from posernn.runtime.progress import Advance, silent
@@ -36,7 +35,7 @@ def read_release(path: Path, progress: Advance = silent) -> np.void:
     Raises:
         InputError: the file is missing, scipy cannot read it, or RELEASE or one of its fields is missing.
     """
-    release = read_variable(path, "RELEASE", progress)
+    release = as_struct(read_variable(path, "RELEASE", progress))
     missing = {"annolist", "img_train", "single_person"} - set(fields_of(release))
     if missing or release.size != 1:
         raise InputError(
@@ -44,6 +43,7 @@ def read_release(path: Path, progress: Advance = silent) -> np.void:
             "fetch MPII's annotation file again"
         )
     record = release.ravel()[0]
+    record["annolist"] = as_struct(record["annolist"])
     num_images = np.size(record["annolist"])
     missing = {"image", "annorect"} - set(fields_of(record["annolist"]))
     if missing or num_images == 0:
@@ -51,9 +51,9 @@ def read_release(path: Path, progress: Advance = silent) -> np.void:
             f"{path}: expected images in RELEASE.annolist with {', '.join(sorted(missing)) or 'entries'}, got none; "
             "fetch MPII's annotation file again"
         )
-    for name, kinds in (("img_train", "biuf"), ("single_person", "O")):
+    for name in ("img_train", "single_person"):
         column = record[name]
-        if not isinstance(column, np.ndarray) or column.size != num_images or column.dtype.kind not in kinds:
+        if not isinstance(column, np.ndarray) or column.size != num_images or column.dtype.kind not in "biufUO":
             raise InputError(
                 f"{path}: expected RELEASE.{name} for {num_images} images, got {np.size(column)} of type "
                 f"{getattr(column, 'dtype', type(column).__name__)}; fetch MPII's annotation file again"
@@ -61,7 +61,7 @@ def read_release(path: Path, progress: Advance = silent) -> np.void:
     return record
 
 
-def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Table, pa.Table]:
+def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Table, pa.Table, list[str]]:
     """Convert the RELEASE record to tables.
 
     Args:
@@ -69,7 +69,8 @@ def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Tabl
         progress: called with the number of images done and of all images.
     Returns:
         people (`schemas.PEOPLE`; `split` is train or test, without a validation set yet) and rejects
-        (`schemas.REJECTED`), both in the order of the release. Joints, centres and head boxes are 0-based.
+        (`schemas.REJECTED`), both in the order of the release, and sentences about joints that were left out. Joints,
+        centres and head boxes are 0-based.
     """
     annolist = release["annolist"].ravel()
     names = [image_name(cell) for cell in annolist["image"]]
@@ -77,12 +78,14 @@ def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Tabl
     image_index = np.asarray(cells.image_index, dtype=np.int32)
     person_index = np.asarray(cells.person_index, dtype=np.int32)
     joints_image, annotated, visible, damaged = _joints(cells)
+    stands_in = missing_joints.stand_ins(joints_image + FIRST_PIXEL)
+    joints_image[stands_in], annotated[stands_in], visible[stands_in] = np.nan, False, np.nan
     center_image = numbers_of([cell for pair in cells.center for cell in pair]).reshape(-1, 2) - FIRST_PIXEL
     center_image[~_in_range(center_image).all(axis=1)] = np.nan
     scale = numbers_of(cells.scale)
     scale[~((scale > 0) & (scale < FARTHEST_PIXEL))] = np.nan
     head_box = _head_boxes(cells)
-    from_train = (release["img_train"].ravel() == 1)[image_index]
+    from_train = (numbers_of(list(release["img_train"].ravel())) == 1)[image_index]
 
     reasons = dict(damaged)
     placed = np.isfinite(center_image).all(axis=1) & np.isfinite(scale)
@@ -96,31 +99,23 @@ def parse_release(release: np.void, progress: Advance = silent) -> tuple[pa.Tabl
     kept = np.setdiff1d(np.arange(len(image_index)), list(reasons))  # (N,)
     images = image_index[kept]
 
-    def column(name: str, values: np.ndarray, null: np.ndarray | None = None) -> pa.Array:
-        field_type = schemas.PEOPLE.field(name).type
-        return schemas.from_numpy(np.asarray(values), field_type, null)
-
-    center, head, video = center_image[kept], head_box[kept], _videos(annolist)[images]
-    frame_sec = _image_numbers(annolist, "frame_sec")[images]
-    columns = {
-        "image": pa.array([names[index] for index in images.tolist()], pa.string()),
-        "image_index": column("image_index", images),
-        "person_index": column("person_index", person_index[kept]),
-        "split": pa.array(np.where(from_train[kept], "train", "test").tolist(), pa.string()),
-        "single_person": pa.array(np.asarray(cells.single_person, dtype=bool)[kept]),
-        "activity": pa.array(_activities(release, "act_name", images), pa.string()),
-        "category": pa.array(_activities(release, "cat_name", images), pa.string()),
-        "video": column("video", np.nan_to_num(video).astype(np.int32), np.isnan(video)),
-        "frame_sec": column("frame_sec", frame_sec, ~np.isfinite(frame_sec)),
-        "center_image": column("center_image", center),
-        "scale": column("scale", scale[kept], np.isnan(scale[kept])),
-        "head_box_image": column("head_box_image", head),
-        "head_size": column("head_size", head_size(head), np.isnan(head_size(head))),
-        "joints_image": column("joints_image", joints_image[kept]),
-        "annotated": column("annotated", annotated[kept]),
-        "visible": column("visible", visible[kept] == 1, np.isnan(visible[kept])),
-    }
-    return pa.table(columns, schema=schemas.PEOPLE), schemas.rejected_table(rejected)
+    people = schemas.people_table(
+        [names[index] or "" for index in images.tolist()],
+        image_index=images,
+        person_index=person_index[kept],
+        split=np.where(from_train[kept], "train", "test").tolist(),
+        single_person=np.asarray(cells.single_person, dtype=bool)[kept],
+        center_image=center_image[kept],
+        scale=scale[kept],
+        head_box_image=head_box[kept],
+        joints_image=joints_image[kept],
+        visible=visible[kept],
+        video=_videos(annolist)[images],
+        frame_sec=_image_numbers(annolist, "frame_sec")[images],
+        activity=_activities(release, "act_name", images),
+        category=_activities(release, "cat_name", images),
+    )
+    return people, schemas.rejected_table(rejected), missing_joints.notes(stands_in)
 
 
 def _joints(
@@ -185,7 +180,7 @@ def _videos(annolist: np.ndarray) -> Float[np.ndarray, "I"]:
 
 def _activities(release: np.void, name: str, images: Int[np.ndarray, "N"]) -> list[str | None]:
     """Return act_name or cat_name of each person's image."""
-    act: Any = release["act"] if "act" in (release.dtype.names or ()) else NO_CELL
+    act: Any = as_struct(release["act"]) if "act" in (release.dtype.names or ()) else NO_CELL
     if name not in fields_of(act):
         return [None] * len(images)
     texts = [text_of(cell) for cell in act.ravel()[name]]

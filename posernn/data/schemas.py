@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
+from posernn.pose.geometry import head_size
 from posernn.pose.skeleton import NUM_JOINTS
 
 
@@ -24,8 +25,8 @@ FLAGS = pa.list_(pa.bool_(), NUM_JOINTS)
 
 _KEYS = [
     _field("image", pa.string(), "file name inside the images folder", nullable=False),
-    _field("image_index", pa.int32(), "position in RELEASE.annolist, from 0", nullable=False),
-    _field("person_index", pa.int32(), "position in annorect, from 0", nullable=False),
+    _field("image_index", pa.int32(), "position in the file's list of images (MPII: annolist), from 0", False),
+    _field("person_index", pa.int32(), "position among the image's people (MPII: annorect), from 0", False),
 ]
 
 PEOPLE = pa.schema(
@@ -53,8 +54,10 @@ PEOPLE = pa.schema(
 REJECTED = pa.schema(
     [
         _field("image", pa.string(), "file name inside the images folder", nullable=False),
-        _field("image_index", pa.int32(), "position in RELEASE.annolist, from 0", nullable=False),
-        _field("person_index", pa.int32(), "position in annorect, from 0; null: the whole image"),
+        _field(
+            "image_index", pa.int32(), "position in the file's list of images, from 0; -1: no image of the list", False
+        ),
+        _field("person_index", pa.int32(), "position among the image's people, from 0; null: the whole image"),
         _field("reason", pa.string(), "why it was left out", nullable=False),
     ]
 )
@@ -101,6 +104,59 @@ def rejected_table(rejected: Iterable[Reject]) -> pa.Table:
     rows = sorted(rejected, key=lambda row: (row[1], -1 if row[2] is None else row[2], row[3]))
     columns = [pa.array([row[place] for row in rows], field.type) for place, field in enumerate(REJECTED)]
     return pa.table(columns, schema=REJECTED)
+
+
+def people_table(
+    images: list[str],
+    *,
+    image_index: Int[np.ndarray, "N"],
+    person_index: Int[np.ndarray, "N"],
+    split: list[str],
+    single_person: Bool[np.ndarray, "N"],
+    center_image: Float[np.ndarray, "N 2"],
+    scale: Float[np.ndarray, "N"],
+    head_box_image: Float[np.ndarray, "N 4"],
+    joints_image: Float[np.ndarray, "N 16 2"],
+    visible: Float[np.ndarray, "N 16"],
+    video: Float[np.ndarray, "N"] | None = None,
+    frame_sec: Float[np.ndarray, "N"] | None = None,
+    activity: list[str | None] | None = None,
+    category: list[str | None] | None = None,
+) -> pa.Table:
+    """Return people as a table (`PEOPLE`); NaN and None: not known; joints of NaN are not annotated.
+
+    Args:
+        images: N names; the other arguments are the columns of `PEOPLE`, with one row for each.
+    """
+    unknown = np.full(len(images), np.nan)
+    values: dict[str, np.ndarray] = {
+        "image_index": image_index,
+        "person_index": person_index,
+        "single_person": single_person,
+        "video": unknown if video is None else video,
+        "frame_sec": unknown if frame_sec is None else frame_sec,
+        "center_image": center_image,
+        "scale": scale,
+        "head_box_image": head_box_image,
+        "head_size": head_size(head_box_image),
+        "joints_image": joints_image,
+        "annotated": np.isfinite(joints_image).all(axis=-1),
+        "visible": visible,
+    }
+    texts = {"image": images, "split": split, "activity": activity, "category": category}
+    columns = []
+    for field in PEOPLE:
+        if field.name in texts:
+            columns.append(pa.array(texts[field.name] or [None] * len(images), field.type))
+            continue
+        array = values[field.name]
+        null = ~np.isfinite(array) if field.nullable or field.name == "visible" else None
+        if field.name == "visible":
+            array = array == 1
+        elif field.name == "video":
+            array = np.nan_to_num(array).astype(np.int32)
+        columns.append(from_numpy(array, field.type, null))
+    return pa.table(columns, schema=PEOPLE)
 
 
 def predictions_table(

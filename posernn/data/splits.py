@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,8 +48,8 @@ def hold_out_share(people: pa.Table, share: float, seed: int) -> pa.Table:
         sizes[groups[row]] = sizes.get(groups[row], 0) + 1
     if len(sizes) < 2:
         raise InputError(
-            f"parse.hold_out: expected at least 2 videos or images to hold out from, got {len(sizes)}; "
-            "add people, or name a val_list"
+            f"parse.hold_out: expected at least 2 videos or images with single people, got {len(sizes)} with "
+            f"{usable.sum()} of {in_train.sum()} people; add people, or name a val_list"
         )
     held: set[str] = set()
     room = share * usable.sum()
@@ -100,8 +101,6 @@ def hold_out_listed(people: pa.Table, path: Path) -> tuple[pa.Table, pa.Table]:
                 "single_person; use the list of this release"
             )
     chosen = {entry.key for entry in listed}
-    if len(chosen) < len(listed):
-        raise InputError(f"{path}: expected unique people, got {len(listed) - len(chosen)} duplicates; remove them")
     listed_images = {entry.image for entry in listed}
     beside = np.array([image in listed_images for image in people["image"].to_pylist()])
     on_list = np.array([key in chosen for key in keys])
@@ -121,15 +120,17 @@ def _with_val(people: pa.Table, val: Bool[np.ndarray, "N"]) -> pa.Table:
 
 
 def read_list(path: Path) -> list[Listed]:
-    """Read a validation list in the order of its lines.
+    """Read a validation list in the order of its lines: a CSV file with commas or, as Excel writes it, semicolons.
 
     Raises:
-        InputError: the list is missing, empty or malformed.
+        InputError: the list is missing, empty or malformed, or names a person twice.
     """
     columns = ("image", "annolist_index", "annorect_index")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
+            header = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=";" if ";" in header else ",")
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(
@@ -138,6 +139,8 @@ def read_list(path: Path) -> list[Listed]:
                 )
             listed = []
             for row in reader:
+                if not any((row[name] or "").strip() for name in columns):
+                    continue  # a blank line
                 try:
                     key = (int(row["annolist_index"]), int(row["annorect_index"]))
                 except (TypeError, ValueError) as error:
@@ -154,4 +157,11 @@ def read_list(path: Path) -> list[Listed]:
         raise InputError(f"{path}: expected a CSV file in UTF-8, got {error}; fetch it again") from error
     if not listed:
         raise InputError(f"{path}: expected people, got an empty list; fetch it again, or set val_list to null")
+    twice = [entry for entry, times in Counter((entry.image, *entry.key) for entry in listed).items() if times > 1]
+    if twice:
+        image, image_index, person_index = twice[0]
+        raise InputError(
+            f"{path}: expected each person once, got {len(twice)} of them several times, first {image} (image "
+            f"{image_index}, rectangle {person_index}); remove the duplicates"
+        )
     return listed

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from posernn.data import schemas
 from posernn.evaluation import constant, metrics, scores
+from posernn.evaluation.measure import Measure
 from posernn.evaluation.metrics import Difference
 from posernn.evaluation.scores import People
 
@@ -21,18 +22,20 @@ class Comparison:
     """Scores of all entries and of the constant poses; the dictionaries have a key for each, if not said otherwise.
 
     Attributes:
+        measure: PCKh, or PCK of the torso where nobody has a head box; the figures below are of it.
         entries: names of the compared models; the others are held against the first.
         labels: names for readers: "median pose", "lstm with attention".
         scores: results of `scores.score`, percent and px.
-        curves: Total PCKh at `metrics.THRESHOLDS`, fractions.
+        curves: Total at the thresholds of the measure, fractions.
         diagnostics: results of `scores.diagnose`.
         joint_orders: decode order of each entry, a key of DECODE_ORDERS; None: all joints at once.
         joint_order: the order of the rows in `per_joint`; None: no entry decodes joint by joint.
         per_joint: rows of `scores.per_joint`.
-        better_constant: mean_pose or median_pose, whichever has the higher Total PCKh on these people.
-        differences: Total PCKh of (one, other), points: each entry - better constant, each other entry - first entry.
+        better_constant: mean_pose or median_pose, whichever has the higher Total on these people.
+        differences: Total of (one, other), points: each entry - better constant, each other entry - first entry.
     """
 
+    measure: Measure
     entries: tuple[str, ...]
     labels: dict[str, str]
     scores: dict[str, dict[str, float]]
@@ -85,24 +88,28 @@ def compare(
         draws: number of bootstrap draws.
         seed: seed of the bootstrap and of the exchange of crops between people.
     """
-    names = (*CONSTANTS, *models)
+    names, measure = (*CONSTANTS, *models), people.measure
     first, *others = models
     errors = {name: people.errors(predictions[name]) for name in names}
     joint_orders = {entry: model.get("joint_order") for entry, model in models.items()}
     joint_order = next((order for entry in (*others, first) if (order := joint_orders[entry])), None)
-    better = max(CONSTANTS, key=lambda name: metrics.pckh_total(errors[name]))
+    better = max(CONSTANTS, key=lambda name: metrics.pckh_total(errors[name], measure.threshold))
     pairs = [(entry, better) for entry in models] + [(entry, first) for entry in others]
     return Comparison(
+        measure=measure,
         entries=tuple(models),
         labels={name: name.replace("_", " ") for name in CONSTANTS} | labels(models),
         scores={name: scores.score(predictions[name], people) for name in names},
-        curves={name: metrics.pckh_curve(errors[name]) for name in names},
+        curves={name: metrics.pckh_curve(errors[name], measure.thresholds) for name in names},
         diagnostics={name: scores.diagnose(predictions[name], people, seed) for name in names},
         joint_orders=joint_orders,
         joint_order=joint_order,
         per_joint={name: scores.per_joint(predictions[name], people, joint_order) for name in names},
         better_constant=better,
-        differences={(one, other): _difference(errors[one], errors[other], draws, seed) for one, other in pairs},
+        differences={
+            (one, other): _difference(errors[one], errors[other], measure.threshold, draws, seed)
+            for one, other in pairs
+        },
     )
 
 
@@ -119,9 +126,9 @@ def labels(models: Mapping[str, Mapping]) -> dict[str, str]:
     return {entry: f"{name} ({entry})" if times[name] > 1 else name for entry, name in plain.items()}
 
 
-def _difference(errors: np.ndarray, other_errors: np.ndarray, draws: int, seed: int) -> Difference:
-    """Difference of Total PCKh in points."""
-    found = metrics.bootstrap_difference(errors, other_errors, draws=draws, seed=seed)
+def _difference(errors: np.ndarray, other_errors: np.ndarray, threshold: float, draws: int, seed: int) -> Difference:
+    """Difference of Total in points."""
+    found = metrics.bootstrap_difference(errors, other_errors, threshold, draws=draws, seed=seed)
     return Difference(*(100 * part for part in found))
 
 

@@ -62,10 +62,10 @@ class JointErrors(NamedTuple):
     num_scored: Int[np.ndarray, "16"]
     median: Float[np.ndarray, "16"]  # head sizes
     mean: Float[np.ndarray, "16"]  # head sizes; infinite when one prediction is not finite
-    pckh: Float[np.ndarray, "16"]  # fraction, @0.5
+    pckh: Float[np.ndarray, "16"]  # fraction
 
 
-def joint_errors(errors: Float[np.ndarray, "N 16"]) -> JointErrors:
+def joint_errors(errors: Float[np.ndarray, "N 16"], threshold: float = 0.5) -> JointErrors:
     """Summarise the errors of each joint. In decode order, they show whether errors grow from step to step.
 
     Joints differ in difficulty: compare a step with a model that predicts the same joint at once, not with the
@@ -73,13 +73,14 @@ def joint_errors(errors: Float[np.ndarray, "N 16"]) -> JointErrors:
 
     Args:
         errors: (N, 16), from `metrics.normalized_errors`.
+        threshold: of `pckh`.
     """
     known = ~np.isnan(errors)
     median, mean = np.full((2, errors.shape[1]), np.nan)
     for joint in np.flatnonzero(known.any(axis=0)):
         of_joint = errors[known[:, joint], joint]
         median[joint], mean[joint] = _median(of_joint), of_joint.mean()
-    return JointErrors(known.sum(axis=0), median, mean, metrics.pckh(errors))
+    return JointErrors(known.sum(axis=0), median, mean, metrics.pckh(errors, threshold))
 
 
 def _spread(points: np.ndarray) -> float:

@@ -28,7 +28,7 @@ def write_scores(
     joint_order: str | None,
     seed: int,
 ) -> dict[str, float | None]:
-    """Write predictions.parquet, metrics.json, per_joint.csv and pckh_curve.csv.
+    """Write predictions.parquet, metrics.json, per_joint.csv and curve.csv.
 
     Args:
         out: folder.
@@ -47,8 +47,9 @@ def write_scores(
     write_json(out / "metrics.json", found)
     rows = scores.per_joint(pred_crop, people, joint_order)
     write_csv(out / "per_joint.csv", [scores.rounded(row) for row in rows])
-    curve = zip(metrics.THRESHOLDS, 100 * metrics.pckh_curve(people.errors(pred_crop)), strict=True)
-    write_csv(out / "pckh_curve.csv", [{"threshold": f"{x:.2f}", "pckh": f"{y:.4f}"} for x, y in curve])
+    thresholds = people.measure.thresholds
+    curve = zip(thresholds, 100 * metrics.pckh_curve(people.errors(pred_crop), thresholds), strict=True)
+    write_csv(out / "curve.csv", [{"threshold": f"{x:.2f}", "percent": f"{y:.4f}"} for x, y in curve])
     return found
 
 

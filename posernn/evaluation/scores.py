@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float, Int
 
 from posernn.data import schemas
 from posernn.evaluation import diagnostics, metrics
+from posernn.evaluation.measure import Measure, choose
 from posernn.pose import geometry
 from posernn.pose.skeleton import DECODE_ORDERS, Joint
+from posernn.runtime.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,7 +25,7 @@ class People:
         joints_crop: crop px, (N, 16, 2) xy; NaN where not annotated.
         joints_image: image px, (N, 16, 2) xy; NaN where not annotated.
         annotated: (N, 16).
-        head_size: image px, (N,); NaN: the person is not scored.
+        head_size: image px, (N,); NaN: no head box.
         crop_to_image: (N, 2, 3) affines, crop px -> image px.
     """
 
@@ -40,20 +42,40 @@ class People:
         """Move each person's predictions by the affine of that person: crop px -> image px."""
         return geometry.transform(pred_crop.astype(np.float64), self.crop_to_image)
 
+    @property
+    def measure(self) -> Measure:
+        """Return the score that is defined for these people: PCKh, or PCK of the torso where nobody has a head box."""
+        return choose(self.head_size, self.joints_image, self.annotated)[0]
+
+    @property
+    def size(self) -> Float[np.ndarray, "N"]:
+        """Return the sizes of the measure (heads or torsos), image px; NaN: the person is not scored."""
+        return choose(self.head_size, self.joints_image, self.annotated)[1]
+
     def errors(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16"]:
-        """Compute distances from the truth in head sizes; see `metrics.normalized_errors`."""
-        return metrics.normalized_errors(self.to_image(pred_crop), self.joints_image, self.annotated, self.head_size)
+        """Compute distances from the truth in the measure's sizes; see `metrics.normalized_errors`."""
+        return metrics.normalized_errors(self.to_image(pred_crop), self.joints_image, self.annotated, self.size)
 
 
 def people_of(crops: pa.Table) -> People:
-    """Read the ground truth from a table of crops, row by row."""
-    return People(
+    """Read the ground truth from a table of crops, row by row.
+
+    Raises:
+        InputError: nobody can be scored.
+    """
+    people = People(
         joints_crop=schemas.to_numpy(crops, "joints_crop"),
         joints_image=schemas.to_numpy(crops, "joints_image"),
         annotated=schemas.to_numpy(crops, "annotated"),
         head_size=schemas.to_numpy(crops, "head_size"),
         crop_to_image=schemas.to_numpy(crops, "crop_to_image").reshape(-1, 2, 3),
     )
+    if metrics.num_without_score(people.errors(people.joints_crop)) == len(people):
+        raise InputError(
+            "held-out people: expected somebody with a head box, or with shoulders and hips, and a joint to score, got "
+            f"none of {len(people)}; nobody can be scored: annotate them"
+        )
+    return people
 
 
 def jpegs_of(crops: pa.Table) -> list[bytes]:
@@ -75,14 +97,17 @@ def score(pred_crop: Float[np.ndarray, "N 16 2"], people: People) -> dict[str, f
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
         people: the truth.
     Returns:
-        pckh_* (@0.5), pckh10_total (@0.10) and auc_total in percent; rmse_image and rmse_crop in px; counts.
+        pckh_* (@0.5; for PCK of the torso torso_pck_*, @0.2), pckh10_total (@0.10) and auc_total in percent; rmse_image
+        and rmse_crop in px; counts. Groups without a scored joint are left out.
     """
-    errors = people.errors(pred_crop)
-    scored = {f"pckh_{group.lower()}": 100 * value for group, value in metrics.pckh_groups(errors).items()}
+    errors, measure = people.errors(pred_crop), people.measure
+    groups = metrics.pckh_groups(errors, measure.threshold)
+    groups["head_top"] = metrics.pckh_groups(errors, measure.threshold, head="head_top")["Head"]
+    scored = {f"{measure.key}_{group.lower()}": 100 * value for group, value in groups.items() if not math.isnan(value)}
+    thresholds = measure.thresholds
     return scored | {
-        "pckh_head_top": 100 * metrics.pckh_groups(errors, head="head_top")["Head"],
-        "pckh10_total": 100 * metrics.pckh_total(errors, 0.1),
-        "auc_total": 100 * metrics.area_under_curve(metrics.pckh_curve(errors)),
+        f"{measure.key}10_total": 100 * metrics.pckh_total(errors, 0.1),
+        "auc_total": 100 * metrics.area_under_curve(metrics.pckh_curve(errors, thresholds), thresholds),
         "rmse_image": metrics.rmse(people.to_image(pred_crop), people.joints_image, people.annotated),
         "rmse_crop": metrics.rmse(pred_crop, people.joints_crop, people.annotated),
         "num_people": len(people),
@@ -103,17 +128,17 @@ def diagnose(pred_crop: Float[np.ndarray, "N 16 2"], people: People, seed: int) 
         people: the truth.
         seed: seed of the exchange of crops between people.
     Returns:
-        spread_ratio: mean over joints; pckh_total_other_crop: percent, NaN for a single person.
+        spread_ratio: mean over joints; pckh_total_other_crop (torso_pck_...): percent, NaN for a single person.
     """
     ratios = diagnostics.spread_ratio(pred_crop, people.joints_crop, people.annotated)
     other = float("nan")
     if len(people) > 1:
         swapped = pred_crop[diagnostics.somebody_else(len(people), seed)]
-        other = 100 * metrics.pckh_total(people.errors(swapped))
+        other = 100 * metrics.pckh_total(people.errors(swapped), people.measure.threshold)
     known = ratios[~np.isnan(ratios)]
     return {
         "spread_ratio": float(known.mean()) if known.size else float("nan"),
-        "pckh_total_other_crop": other,
+        f"{people.measure.key}_total_other_crop": other,
     }
 
 
@@ -127,16 +152,17 @@ def per_joint(
         people: the truth.
         joint_order: a key of DECODE_ORDERS; None: all joints at once, rows in MPII's order and `step` None.
     Returns:
-        joint, step (from 1), num_scored, pckh (percent), median_error, mean_error (head sizes), spread_ratio.
+        joint, step (from 1), num_scored, pckh or torso_pck (percent), median_error, mean_error (head or torso sizes),
+        spread_ratio.
     """
-    found = diagnostics.joint_errors(people.errors(pred_crop))
+    found = diagnostics.joint_errors(people.errors(pred_crop), people.measure.threshold)
     ratios = diagnostics.spread_ratio(pred_crop, people.joints_crop, people.annotated)
     return [
         {
             "joint": joint.label,
             "step": step if joint_order else None,
             "num_scored": int(found.num_scored[joint]),
-            "pckh": 100 * float(found.pckh[joint]),
+            people.measure.key: 100 * float(found.pckh[joint]),
             "median_error": float(found.median[joint]),
             "mean_error": float(found.mean[joint]),
             "spread_ratio": float(ratios[joint]),
@@ -146,9 +172,9 @@ def per_joint(
 
 
 def num_right(pred_crop: Float[np.ndarray, "N 16 2"], people: People, who: Int[np.ndarray, "P"]) -> list[str]:
-    """Count the correct joints (@0.5) of the people in rows `who`, as text for figures: "9/14" of the scored joints."""
+    """Count the correct joints of the people in rows `who`, as text for figures: "9/14" of the scored joints."""
     errors = people.errors(pred_crop)[who][:, metrics.SCORED_JOINTS]
-    return [f"{(person <= 0.5).sum()}/{(~np.isnan(person)).sum()}" for person in errors]
+    return [f"{(person <= people.measure.threshold).sum()}/{(~np.isnan(person)).sum()}" for person in errors]
 
 
 def rounded(values: dict, digits: int = 4) -> dict:

@@ -10,10 +10,14 @@ Convention:
 import numpy as np
 from jaxtyping import Bool, Float
 
+from posernn.pose.skeleton import Joint
+
 PERSON_CENTER_SHIFT = 15.0
 """MPII's centre is on the chest: person boxes are centred this many px below it, at scale 1. Source: HRNet."""
-PERSON_BOX_SIDE = 1.25 * 200.0
-"""Side of a person box, px at scale 1: 1.25 times a person's height of 200 px."""
+PERSON_HEIGHT = 200.0
+"""A person's height, px at scale 1."""
+PERSON_BOX_SIDE = 1.25 * PERSON_HEIGHT
+"""Side of a person box, px at scale 1."""
 HEAD_SHARE = 0.6
 """Head size as a share of the head box's diagonal. Source: evalMPII util_get_head_size.m (SC_BIAS)."""
 
@@ -29,6 +33,28 @@ def head_size(head_box_image: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray
     """
     extent = head_box_image[..., 2:].astype(np.float64) - head_box_image[..., :2]
     return HEAD_SHARE * np.hypot(extent[..., 0], extent[..., 1])
+
+
+def torso_size(
+    joints_image: Float[np.ndarray, "N 16 2"], annotated: Bool[np.ndarray, "N 16"]
+) -> Float[np.ndarray, "N"]:
+    """Return the torso size, the unit of PCK where nobody has a head box: the distance from upper neck to pelvis.
+
+    The midpoint of the shoulders stands in for an upper neck that is not annotated, and that of the hips for a pelvis.
+
+    Args:
+        joints_image: image px, (N, 16, 2) xy.
+        annotated: (N, 16).
+    Returns:
+        (N,) image px; NaN where one of the ends is not known.
+    """
+    joints = np.where(annotated[..., None], joints_image.astype(np.float64), np.nan)
+
+    def end(joint: Joint, *sides: Joint) -> np.ndarray:
+        return np.where(annotated[:, [joint]], joints[:, joint], joints[:, sides].mean(axis=1))  # (N, 2)
+
+    upper = end(Joint.UPPER_NECK, Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
+    return np.linalg.norm(upper - end(Joint.PELVIS, Joint.RIGHT_HIP, Joint.LEFT_HIP), axis=-1)
 
 
 def joints_box(
@@ -72,6 +98,40 @@ def person_box(center_image: Float[np.ndarray, "2"], scale: float) -> Float[np.n
     center = center_image.astype(np.float64) + np.array([0.0, PERSON_CENTER_SHIFT * scale])
     half = PERSON_BOX_SIDE * scale / 2
     return np.concatenate([center - half, center + half])
+
+
+def center_and_scale(
+    box_image: Float[np.ndarray, "*batch 4"],
+) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch"]]:
+    """Return MPII's centre and scale for a box around a person: `person_box` of them has the centre of the box.
+
+    Args:
+        box_image: (..., 4) xyxy, image px.
+    Returns:
+        centre, (..., 2) xy, image px; scale, (...,), the longer side / 200 px. NaN where the box is NaN or a point.
+    """
+    extent = box_image[..., 2:] - box_image[..., :2]
+    scale = extent.max(axis=-1) / PERSON_HEIGHT
+    scale = np.where(scale > 0, scale, np.nan)
+    center = (box_image[..., :2] + box_image[..., 2:]) / 2
+    center = center - scale[..., None] * np.array([0.0, PERSON_CENTER_SHIFT])
+    return center, scale
+
+
+def height_box(
+    center_image: Float[np.ndarray, "*batch 2"], scale: Float[np.ndarray, "*batch"]
+) -> Float[np.ndarray, "*batch 4"]:
+    """Return the square of a person's height whose `center_and_scale` these are.
+
+    Args:
+        center_image: image px, (..., 2) xy.
+        scale: (...,), person height / 200 px.
+    Returns:
+        (..., 4) xyxy, image px.
+    """
+    center = center_image + scale[..., None] * np.array([0.0, PERSON_CENTER_SHIFT])
+    half = scale[..., None] * PERSON_HEIGHT / 2
+    return np.concatenate([center - half, center + half], axis=-1)
 
 
 def square_box(box_image: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:

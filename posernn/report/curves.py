@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from posernn.evaluation.measure import PCKH, Measure
 from posernn.pose.skeleton import Joint
 from posernn.report.style import STYLE, colors
 
@@ -16,21 +17,22 @@ from posernn.report.style import STYLE, colors
 def pckh_over_threshold(
     curves: Mapping[str, Float[np.ndarray, "T"]],
     labels: Mapping[str, str],
-    thresholds: Float[np.ndarray, "T"],
+    measure: Measure = PCKH,
 ) -> Figure:
-    """Draw Total PCKh over the threshold.
+    """Draw Total PCKh, or PCK of the torso, over the threshold.
 
     Args:
         curves: constant pose or entry -> fractions.
         labels: the same -> name for readers.
-        thresholds: head sizes.
+        measure: the score; the curves are at its thresholds.
     """
+    thresholds = measure.thresholds
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes, color = figure.subplots(), colors(curves)
     for name, curve in curves.items():
         axes.plot(thresholds, 100 * curve, color=color[name])
-    axes.set(xlabel="threshold (head sizes)", xlim=(0, thresholds[-1]), ylim=(0, None))
-    axes.set_title("Total PCKh: joints within the threshold, percent")
+    axes.set(xlabel=f"threshold ({measure.unit})", xlim=(0, thresholds[-1]), ylim=(0, None))
+    axes.set_title(f"Total {measure.name}: joints within the threshold, percent")
     _name_lines(axes, [(labels[name], 100 * float(curve[-1]), color[name]) for name, curve in curves.items()])
     return figure
 
@@ -63,7 +65,10 @@ def rmse_over_iterations(
 
 @matplotlib.rc_context(STYLE)
 def joint_errors(
-    per_joint: Mapping[str, Sequence[Mapping]], labels: Mapping[str, str], joint_order: str | None
+    per_joint: Mapping[str, Sequence[Mapping]],
+    labels: Mapping[str, str],
+    joint_order: str | None,
+    measure: Measure = PCKH,
 ) -> Figure:
     """Draw the median error of each joint, from the first decode step (top) to the last.
 
@@ -71,6 +76,7 @@ def joint_errors(
         per_joint: constant pose or entry -> rows of `scores.per_joint`, all in one order.
         labels: the same -> name for readers.
         joint_order: the name of the order; None: no decode steps.
+        measure: the score, whose sizes the errors are in.
     """
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes, color = figure.subplots(), colors(per_joint)
@@ -85,11 +91,16 @@ def joint_errors(
         axes.scatter(values, places, s=42, color=color[name], label=labels[name], zorder=2)
     rows = next(iter(per_joint.values()))
     axes.set_yticks(places, [f"{row['joint']}  {row['step']}" if joint_order else row["joint"] for row in rows])
-    axes.set(xlabel="median error (head sizes)", xlim=(0, None), ylim=(len(Joint) - 0.5, -0.5))
+    axes.set(xlabel=f"median error ({measure.unit})", xlim=(0, None), ylim=(len(Joint) - 0.5, -0.5))
     axes.grid(axis="y", visible=False)
-    axes.axvline(0.5, color="#888888", linewidth=1, linestyle=(0, (1, 2)), zorder=0)
+    axes.axvline(measure.threshold, color="#888888", linewidth=1, linestyle=(0, (1, 2)), zorder=0)
     axes.annotate(
-        "correct @0.5", (0.5, 1.01), xycoords=("data", "axes fraction"), ha="right", fontsize=8, color="#666666"
+        f"correct @{measure.threshold:g}",
+        (measure.threshold, 1.01),
+        xycoords=("data", "axes fraction"),
+        ha="right",
+        fontsize=8,
+        color="#666666",
     )
     steps = f"in decode order ({joint_order.replace('_', ' ')})" if joint_order else "no decode steps"
     axes.set_title(f"Error of each joint, {steps}")

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from posernn.evaluation import metrics, scores
+from posernn.evaluation import scores
 from posernn.evaluation.comparison import Comparison
 from posernn.evaluation.scores import People
 from posernn.report import curves
@@ -38,9 +38,11 @@ def draw_comparison(
     labels, entries = comparison.labels, comparison.entries
     shown = {name: comparison.per_joint[name] for name in (comparison.better_constant, *entries)}
     figures = {
-        "pckh_over_threshold": curves.pckh_over_threshold(comparison.curves, labels, metrics.THRESHOLDS),
+        f"{comparison.measure.key}_over_threshold": curves.pckh_over_threshold(
+            comparison.curves, labels, comparison.measure
+        ),
         "rmse_over_iterations": curves.rmse_over_iterations(histories, labels),
-        "joint_errors": curves.joint_errors(shown, labels, comparison.joint_order),
+        "joint_errors": curves.joint_errors(shown, labels, comparison.joint_order, comparison.measure),
     }
     if len(who):
         figures["sample_people"] = pictures.sample_people(
@@ -49,6 +51,7 @@ def draw_comparison(
             {"truth": people.joints_crop[who]} | {labels[entry]: predictions[entry][who] for entry in entries},
             people.annotated[who],
             {labels[entry]: scores.num_right(predictions[entry], people, who) for entry in entries},
+            comparison.measure.threshold,
         )
     for entry, found in maps.items():
         if found is not None:

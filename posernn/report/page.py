@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from posernn.evaluation.comparison import CONSTANTS, Comparison
+from posernn.evaluation.measure import PCKH, TORSO_PCK, Measure
 from posernn.evaluation.scores import rounded
 from posernn.report import tables
 from posernn.runtime.files import replacing, write_json
@@ -26,7 +27,17 @@ DIAGNOSTICS_NOTE = (
     " the crop of another person."
 )
 
-INTERVALS = "points of Total PCKh@0.5, with 95% bootstrap intervals over people"
+NO_HEAD_BOX = (
+    "PCKh: nobody can be scored, because no held-out person has a head box. All scores are torso PCK@0.2 instead: the"
+    " share of joints within 0.2 torso sizes of the truth. The torso is the distance from the upper neck, or else the"
+    " midpoint of the shoulders, to the pelvis."
+)
+"""First sentences of a report without head boxes."""
+
+
+def intervals(measure: Measure) -> str:
+    """Describe the differences between entries."""
+    return f"points of Total {measure.title}, with 95% bootstrap intervals over people"
 
 
 class Setting(NamedTuple):
@@ -61,10 +72,15 @@ def write(out: Path, comparison: Comparison, setting: Setting, figures: Sequence
 
 
 def metrics(comparison: Comparison, entry: str) -> dict[str, float | None]:
-    """What `dvc metrics` and `dvc exp show` compare: PCKh in percent, the difference from the first entry in points."""
-    scores = comparison.scores[entry]
-    found = {group: scores[f"pckh_{group.lower()}"] for group in tables.GROUPS}
-    found |= {"@0.1": scores["pckh10_total"], "AUC": scores["auc_total"]}
+    """What `dvc metrics` and `dvc exp show` compare: scores in percent, the difference from the first entry in points.
+
+    PCK of the torso is named as such: it is not compared with the PCKh of another data set.
+    """
+    scores, measure = comparison.scores[entry], comparison.measure
+    prefix = "" if measure == PCKH else f"{measure.name} "
+    columns = {group: f"{measure.key}_{group.lower()}" for group in tables.GROUPS}
+    columns |= {"@0.1": f"{measure.key}10_total", "AUC": "auc_total"}
+    found = {f"{prefix}{name}": scores[column] for name, column in columns.items() if column in scores}
     difference = comparison.differences.get((entry, comparison.entries[0]))
     if difference:
         found |= {"diff": difference.value, "low": difference.low, "high": difference.high}
@@ -97,31 +113,37 @@ def for_terminal(comparison: Comparison, setting: Setting) -> str:
     sentence = setting.sentence(_num_people(comparison)).replace("`", "")
     table = tables.plain_table(header, tables.score_rows(comparison))
     differences = "\n".join(f"- {phrase}" for phrase in comparison.verdict())
-    return f"{sentence}\nPCKh@0.5, percent\n\n{table}\n\nIn {INTERVALS}:\n{differences}"
+    measure = comparison.measure
+    head = f"{NO_HEAD_BOX}\n" if measure == TORSO_PCK else ""
+    return f"{head}{sentence}\n{measure.title}, percent\n\n{table}\n\nIn {intervals(measure)}:\n{differences}"
 
 
 def markdown(comparison: Comparison, setting: Setting, figures: Sequence[str] = ()) -> str:
     """Format the whole report, with the figures of these names (file names without .png)."""
-    scores = comparison.scores[comparison.entries[0]]
+    scores, measure = comparison.scores[comparison.entries[0]], comparison.measure
+    published = tables.published_rows() if measure == PCKH else []
+    size = "head box" if measure == PCKH else "torso"
     counts = (
         f"{scores['num_joints_scored']:,} joints are scored; {scores['num_people_not_scored']:,} people have no scored"
-        " joint (no head box, or no annotated joint). RMSE is the root of the mean squared Euclidean distance over all"
+        f" joint (no {size}, or no annotated joint). RMSE is the root of the mean squared Euclidean distance over all"
         " annotated joints."
     )
     parts = [
         "# Comparison",
+        *([f"**{NO_HEAD_BOX}**"] if measure == TORSO_PCK else []),
         setting.sentence(_num_people(comparison)),
-        f"In {INTERVALS}:",
+        f"In {intervals(measure)}:",
         "\n".join(f"- **{phrase}**" for phrase in comparison.verdict()),
-        "PCKh@0.5 in percent; Total also @0.1, and as the area under its curve (AUC) from 0 to 0.5:",
-        tables.markdown_table(tables.HEADER, tables.score_rows(comparison) + tables.published_rows()),
+        f"{measure.title} in percent; Total also @0.1, and as the area under its curve (AUC) from 0 to"
+        f" {measure.threshold:g}:",
+        tables.markdown_table(tables.HEADER, tables.score_rows(comparison) + published),
         counts,
-        PUBLISHED_NOTE,
+        *([PUBLISHED_NOTE] if published else []),
         "## Do the models use the image?",
         tables.markdown_table(*tables.diagnostics_table(comparison)),
         DIAGNOSTICS_NOTE,
         "## Joints",
-        _joints_sentence(comparison.joint_order),
+        _joints_sentence(measure, comparison.joint_order),
         tables.markdown_table(*tables.joints_table(comparison)),
         *(f"![{name.replace('_', ' ')}]({name}.png)" for name in figures),
     ]
@@ -132,8 +154,8 @@ def _num_people(comparison: Comparison) -> int:
     return int(comparison.scores[comparison.entries[0]]["num_people"])
 
 
-def _joints_sentence(joint_order: str | None) -> str:
-    measured = "Median error in head sizes, and PCKh@0.5"
+def _joints_sentence(measure: Measure, joint_order: str | None) -> str:
+    measured = f"Median error in {measure.unit}, and {measure.title}"
     if joint_order is None:
         return f"{measured}, in MPII's order: all models predict all joints at once."
     return (

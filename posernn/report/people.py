@@ -31,6 +31,7 @@ def sample_people(
     poses: Mapping[str, Float[np.ndarray, "P 16 2"]],
     annotated: Bool[np.ndarray, "P 16"],
     notes: Mapping[str, Sequence[str]],
+    threshold: float = 0.5,
 ) -> Figure:
     """Draw people side by side: the truth in the first row, predicted skeletons below; crops in the image's aspect.
 
@@ -40,6 +41,7 @@ def sample_people(
         poses: name of the row -> joints, crop px.
         annotated: (P, 16); only annotated joints are drawn.
         notes: name of the row -> text below each person: the number of correct joints. May lack rows.
+        threshold: within which joints are correct.
     """
     ratios = np.clip(1 / _aspects(crop_to_image), 0.4, 1.6)  # width / height
     height = min(1.55, MAX_WIDTH / ratios.sum())
@@ -56,7 +58,7 @@ def sample_people(
         Line2D([], [], color=color, label=f"the person's {side}") for side, color in (("right", RIGHT), ("left", LEFT))
     ]
     if notes:
-        sides.append(Line2D([], [], linestyle="none", label="below: correct joints @0.5"))
+        sides.append(Line2D([], [], linestyle="none", label=f"below: correct joints @{threshold:g}"))
     figure.legend(handles=sides, loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     return figure
 

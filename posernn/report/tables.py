@@ -25,10 +25,11 @@ Rows = list[list[str]]
 
 def score_rows(comparison: Comparison) -> Rows:
     """Scores of the constant poses and the entries; cells as in HEADER, percent with one digit."""
-    columns = [f"pckh_{group.lower()}" for group in GROUPS]
-    columns += ["pckh10_total", "auc_total", "rmse_image", "rmse_crop"]
+    key = comparison.measure.key
+    columns = [f"{key}_{group.lower()}" for group in GROUPS]
+    columns += [f"{key}10_total", "auc_total", "rmse_image", "rmse_crop"]
     return [
-        [comparison.labels[name], *(number(comparison.scores[name][column]) for column in columns)]
+        [comparison.labels[name], *(number(comparison.scores[name].get(column, math.nan)) for column in columns)]
         for name in (*CONSTANTS, *comparison.entries)
     ]
 
@@ -43,12 +44,13 @@ def published_rows() -> Rows:
 
 def diagnostics_table(comparison: Comparison) -> tuple[list[str], Rows]:
     """Header and rows of the diagnostics that show whether a model uses the image."""
+    key = comparison.measure.key
     header = ["", "Total, own crop", "Total, crop of another person", "spread / spread of truth"]
     rows = [
         [
             comparison.labels[name],
-            number(comparison.scores[name]["pckh_total"]),
-            number(comparison.diagnostics[name]["pckh_total_other_crop"]),
+            number(comparison.scores[name][f"{key}_total"]),
+            number(comparison.diagnostics[name][f"{key}_total_other_crop"]),
             number(comparison.diagnostics[name]["spread_ratio"], 2),
         ]
         for name in (*CONSTANTS, *comparison.entries)
@@ -57,15 +59,15 @@ def diagnostics_table(comparison: Comparison) -> tuple[list[str], Rows]:
 
 
 def joints_table(comparison: Comparison) -> tuple[list[str], Rows]:
-    """Header and rows of the errors and PCKh of each joint, for the better constant pose and the entries."""
-    names = (comparison.better_constant, *comparison.entries)
+    """Header and rows of the errors and the score of each joint, for the better constant pose and the entries."""
+    names, measure = (comparison.better_constant, *comparison.entries), comparison.measure
     labels = [comparison.labels[name] for name in names]
-    header = ["joint", *(f"{label}, error" for label in labels), *(f"{label}, PCKh" for label in labels)]
+    header = ["joint", *(f"{label}, error" for label in labels), *(f"{label}, {measure.name}" for label in labels)]
     rows = []
     for of_names in zip(*(comparison.per_joint[name] for name in names), strict=True):
         step, joint = of_names[0]["step"], str(of_names[0]["joint"])
         errors = [number(row["median_error"], 2) for row in of_names]
-        rows.append([f"{step}. {joint}" if step else joint, *errors, *(number(row["pckh"]) for row in of_names)])
+        rows.append([f"{step}. {joint}" if step else joint, *errors, *(number(row[measure.key]) for row in of_names)])
     return header, rows
 
 

@@ -61,10 +61,10 @@ def _unfinished(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; nothing was left there") from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline."""
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Write `value` as JSON with a final newline, indented by default."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(value, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from posernn.data import schemas
 from posernn.data.splits import read_list
 from posernn.evaluation import metrics
+from posernn.evaluation.measure import Measure, choose
 from posernn.evaluation.metrics import Difference, HeadConvention
 from posernn.runtime import files
 from posernn.runtime.errors import InputError
@@ -34,14 +35,16 @@ class Scored:
 
     Attributes:
         name: of the file.
-        scores: pckh_* (@0.5), pckh10_total (@0.10) and auc_total in percent; num_people, num_people_not_scored.
+        measure: PCKh, or PCK of the torso where nobody has a head box.
+        scores: as `score` returns them.
         keys: the people.
-        errors: (N, 16) head sizes; see `metrics.normalized_errors`.
+        errors: (N, 16) head or torso sizes; see `metrics.normalized_errors`.
         base: the number of the first pixel that was assumed.
         reason: why; None: the format leaves no other base.
     """
 
     name: str
+    measure: Measure
     scores: dict[str, float]
     keys: list[Key]
     errors: Float[np.ndarray, "N 16"]
@@ -66,9 +69,10 @@ def score(
         head: joints of the group Head; see `metrics.HEAD_CONVENTIONS`.
         base: number of the first pixel; None: found from the data, or the format's convention.
     Returns:
-        pckh_* (@0.5), pckh10_total (@0.10) and auc_total in percent; num_people, num_people_not_scored.
+        pckh_* (@0.5), pckh10_total (@0.10) and auc_total in percent; num_people, num_people_not_scored. Where nobody
+        has a head box, the score is PCK of the torso: torso_pck_* (@0.2) and torso_pck10_total.
     Raises:
-        InputError: a file is missing or malformed, or its people are not those of the ground truth.
+        InputError: a file is missing or malformed, its people are not those of the truth, or nobody is scored.
 
     >>> import posernn
     >>> scores = posernn.score("results/model/predictions.parquet", "data/people.parquet")
@@ -102,17 +106,22 @@ def score_file(
     keys = _people_of_rows(where, submission, listed)
     truth = _truth_of(where, keys, people)
     joints_image = schemas.to_numpy(truth, "joints_image").astype(np.float64)
-    annotated, head_size = schemas.to_numpy(truth, "annotated"), schemas.to_numpy(truth, "head_size")
-    found, reason = (base, None) if base is not None else _base_of(submission, joints_image, annotated, head_size)
-    errors = metrics.normalized_errors(submission.joints - found, joints_image, annotated, head_size)
-    groups = metrics.pckh_groups(errors, head=head)
-    scores = {f"pckh_{group.lower()}": 100 * value for group, value in groups.items()} | {
-        "pckh10_total": 100 * metrics.pckh_total(errors, 0.1),
-        "auc_total": 100 * metrics.area_under_curve(metrics.pckh_curve(errors)),
+    annotated = schemas.to_numpy(truth, "annotated")
+    measure, size = choose(schemas.to_numpy(truth, "head_size"), joints_image, annotated)
+    found, reason = (base, None) if base is not None else _base_of(submission, joints_image, annotated, size)
+    errors = metrics.normalized_errors(submission.joints - found, joints_image, annotated, size)
+    not_scored = metrics.num_without_score(errors)
+    if not_scored == len(keys):
+        raise InputError(f"{where}: expected people with a head box or a torso, got none; nobody can be scored")
+    groups, thresholds = metrics.pckh_groups(errors, measure.threshold, head=head), measure.thresholds
+    scores = {f"{measure.key}_{group.lower()}": 100 * value for group, value in groups.items() if np.isfinite(value)}
+    scores |= {
+        f"{measure.key}10_total": 100 * metrics.pckh_total(errors, 0.1),
+        "auc_total": 100 * metrics.area_under_curve(metrics.pckh_curve(errors, thresholds), thresholds),
         "num_people": len(keys),
-        "num_people_not_scored": metrics.num_without_score(errors),
+        "num_people_not_scored": not_scored,
     }
-    return Scored(name, scores, keys, errors, found, reason)
+    return Scored(name, measure, scores, keys, errors, found, reason)
 
 
 def differences(scored: Sequence[Scored], *, draws: int = 10_000, seed: int = 0) -> list[Difference]:
@@ -135,7 +144,8 @@ def differences(scored: Sequence[Scored], *, draws: int = 10_000, seed: int = 0)
                 "which some are others; score them one by one"
             )
         errors = other.errors[[row_of[key] for key in first.keys]]
-        of_share = metrics.bootstrap_difference(errors, first.errors, draws=draws, seed=seed)
+        threshold = first.measure.threshold
+        of_share = metrics.bootstrap_difference(errors, first.errors, threshold, draws=draws, seed=seed)
         found.append(Difference(*(100 * part for part in of_share)))
     return found
 
@@ -180,7 +190,7 @@ def _keys(table: pa.Table) -> list[Key]:
 
 
 def _base_of(
-    submission: Submission, joints_image: np.ndarray, annotated: np.ndarray, head_size: np.ndarray
+    submission: Submission, joints_image: np.ndarray, annotated: np.ndarray, size: np.ndarray
 ) -> tuple[Base, str | None]:
     """Find the number of the first pixel, and say why.
 
@@ -189,7 +199,7 @@ def _base_of(
     """
     offset = submission.joints - joints_image  # (N, 16, 2); 1 where the file counts from 1
     with np.errstate(invalid="ignore"):
-        near = annotated & (np.hypot(offset[..., 0], offset[..., 1]) <= 0.5 * head_size[:, None])
+        near = annotated & (np.hypot(offset[..., 0], offset[..., 1]) <= 0.5 * size[:, None])
     assert submission.base in (0, 1)
     convention: Base = 1 if submission.base else 0
     if submission.certain:
