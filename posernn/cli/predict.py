@@ -60,7 +60,9 @@ def predict(
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Each photo shows one person, who fills it.")] = False,
     center: Annotated[str | None, typer.Option(help="The person's centre as in MPII, x,y in px; with --scale.")] = None,
-    scale: Annotated[float | None, typer.Option(help="The person's height / 200 px, as in MPII.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(min=0.001, help="The person's height / 200 px, as in MPII; with --center.")
+    ] = None,
     detector_weights: Annotated[
         Path | None,
         typer.Option(help="Weights of the detector that finds people where no box is given; else downloaded once."),

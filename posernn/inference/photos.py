@@ -39,13 +39,14 @@ def find(sources: Sequence[str | Path], left_out: Path | None = None) -> list[Pa
     Raises:
         InputError: a source has no photos.
     """
+    skipped = None if left_out is None else left_out.absolute()
     found: dict[Path, None] = {}
     for source in map(Path, sources):
         if source == STDIN or source.is_file():
             paths = [source]
         elif source.is_dir():
             files = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-            paths = [path for path in files if left_out is None or left_out not in path.parents]
+            paths = [path for path in files if skipped not in path.absolute().parents]
         else:
             paths = [path for path in map(Path, sorted(glob.glob(str(source), recursive=True))) if path.is_file()]
         if not paths:
