@@ -91,6 +91,12 @@ class Evaluate(_Section):
     pictures: Annotated[int, Field(ge=0)]
 
 
+class Report(_Section):
+    """What the report shows."""
+
+    pictures: bool
+
+
 class Params(_Section):
     """params.yaml, with the section of the chosen data set as `data`.
 
@@ -107,6 +113,7 @@ class Params(_Section):
     crops: Crops
     train: Train
     evaluate: Evaluate
+    report: Report
     entries: dict[str, dict[str, Any]]
     architectures: dict[str, dict[str, Any]]
 
@@ -194,6 +201,21 @@ def load(path: Path = Path("params.yaml")) -> Params:
         )
     except ValidationError as error:
         raise InputError(_explain(path, error, prefix)) from error
+
+
+def recorded(name: str, path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """Read the parameters that the training of an entry depends on, flat, by their names in the file: `train.lr`."""
+    values = _read(path)
+    sections = (values["dataset"], "parse", "crops", "train", values[name]["arch"], name)
+    return {"dataset": values["dataset"]} | _flat({section: values.get(section) or {} for section in sections})
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _flat(value) if isinstance(value, dict) else None
+        found |= {key: value} if inner is None else {f"{key}.{name}": of_name for name, of_name in inner.items()}
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
