@@ -12,7 +12,7 @@ PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadsco
 demo: env
 	$(RUN) dvc repro
 	@echo; sed '/^| the paper/,$$d' reports/table.md
-	@echo; echo "The whole report: reports/table.md. Pictures: $$(echo reports/*.png)"
+	@echo; echo "The whole report, to open in a browser: reports/index.html"
 
 # What a change is likely to break, one tiny pipeline included: minutes.
 test: env

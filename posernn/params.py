@@ -114,6 +114,12 @@ class Evaluate(_Section):
     pictures: Annotated[int, Field(ge=0)]
 
 
+class Report(_Section):
+    """What the report shows."""
+
+    pictures: bool
+
+
 class Entry(NamedTuple):
     """A model of the comparison.
 
@@ -144,6 +150,7 @@ class Params(_Section):
     crops: Crops
     train: Train
     evaluate: Evaluate
+    report: Report
     entries: dict[str, dict[str, Any]]
     architectures: dict[str, dict[str, Any]]
 
@@ -252,6 +259,21 @@ def load(path: Path = Path("params.yaml")) -> Params:
         )
     except ValidationError as error:
         raise InputError(_explain(path, error, prefix, section)) from error
+
+
+def recorded(name: str, path: Path = Path("params.yaml")) -> dict[str, Any]:
+    """Read the parameters that the training of an entry depends on, flat, by their names in the file: `train.lr`."""
+    values = _read(path)
+    sections = (values["dataset"], "parse", "crops", "train", values[name]["arch"], name)
+    return {"dataset": values["dataset"]} | _flat({section: values.get(section) or {} for section in sections})
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _flat(value) if isinstance(value, dict) else None
+        found |= {key: value} if inner is None else {f"{key}.{name}": of_name for name, of_name in inner.items()}
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,29 +1,45 @@
 """Compares the entries with each other and with the constant poses: results -> report, with figures."""
 
+import os
 from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
 
 from posernn import params
 from posernn.data import crops as crops_of
+from posernn.data import schemas
 from posernn.data.shards import read_crops
 from posernn.evaluation import comparison, results, scores
-from posernn.report import page
+from posernn.report import html, page
 from posernn.report.figures import draw_comparison
 from posernn.report.style import save as save_figure
-from posernn.runtime.files import read_json, replacing_folder
+from posernn.runtime import machine, tracking
+from posernn.runtime.files import read_json, read_table, replacing_folder
 from stages import run
 
 
-def main(crops: str, runs: Path, results_dir: Path, out: Path, entries: list[str]) -> None:
+def main(
+    crops: str,
+    runs: Path,
+    results_dir: Path,
+    out: Path,
+    entries: list[str],
+    people_file: Annotated[Path | None, typer.Option("--people", help="people.parquet, for hidden joints")] = None,
+) -> None:
     """Compare ENTRIES, of RUNS and RESULTS_DIR, on the val split of CROPS; write the report to OUT.
 
     The other entries are held against the first; all are held against the better constant pose.
     """
     settings = params.load()
     table, train = read_crops(crops, "val"), read_crops(crops, "train", ["joints_crop", "annotated"])
-    people = scores.people_of(table)
+    people, jpegs = scores.people_of(table), scores.jpegs_of(table)
     border = crops_of.border(settings.crops.margin, settings.data.crop_size)
+    files = {entry: results_dir / entry / "predictions.parquet" for entry in entries}
     predictions = comparison.constant_predictions(train, len(people), border) | {
-        entry: results.read_predictions(results_dir / entry / "predictions.parquet", table) for entry in entries
+        entry: results.read_predictions(path, table) for entry, path in files.items()
     }
     models = {entry: read_json(runs / entry / "model.json") for entry in entries}
     draws, seed = settings.evaluate.bootstrap_draws, settings.evaluate.seed
@@ -34,20 +50,60 @@ def main(crops: str, runs: Path, results_dir: Path, out: Path, entries: list[str
         crop_size=settings.data.crop_size,
         num_train=len(train),
     )
-    figures = draw_comparison(
-        found,
-        people,
-        predictions,
-        scores.jpegs_of(table),
-        scores.sample(people, settings.evaluate.pictures, seed),
-        histories={entry: results.read_history(runs / entry / "history.csv") for entry in entries},
-        maps={entry: results.read_maps(results_dir / entry / "maps.npz") for entry in entries},
+    sample = scores.sample(people, settings.evaluate.pictures, seed)
+    histories = {entry: results.read_history(runs / entry / "history.csv") for entry in entries}
+    maps = {entry: results.read_maps(results_dir / entry / "maps.npz") for entry in entries}
+    figures = draw_comparison(found, people, predictions, jpegs, sample, histories=histories, maps=maps)
+    rendered = settings.dataset == "synthetic"
+    held_out = html.HeldOut(
+        people=people,
+        names=_names(table),
+        visible=None if people_file is None else _visible(table, people_file),
+        jpegs=jpegs if rendered or settings.report.pictures else None,
+        side=settings.data.crop_size,
+        sample=sample.tolist(),
     )
+    of_entries = {
+        entry: html.Entry(
+            pred_crop=predictions[entry],
+            confidence=results.read_confidence(path),
+            history=histories[entry],
+            maps=maps[entry],
+            parameters=read_json(runs / entry / "run.json").get("parameters", {}),
+        )
+        for entry, path in files.items()
+    }
     with replacing_folder(out) as folder:
         for name, figure in figures.items():
-            save_figure(figure, folder / f"{name}.png")
+            save_figure(figure, folder / "figures" / f"{name}.png")
         page.write(folder, found, setting, list(figures))
-    print(f"{page.for_terminal(found, setting)}\n\nReport: {out / 'table.md'}; figures: {out}/*.png")
+        html.write(folder / "index.html", found, setting, held_out, of_entries, _origin())
+    print(f"{page.for_terminal(found, setting)}\n\nReport: {out / 'index.html'} and {out / 'table.md'}")
+
+
+def _names(crops: pa.Table) -> list[str]:
+    """Name each person by image and number in the image."""
+    images = pc.struct_field(crops["image"], "path").to_pylist()
+    numbers = crops["person_index"].to_pylist()
+    return [f"{image}, person {number}" for image, number in zip(images, numbers, strict=True)]
+
+
+def _visible(crops: pa.Table, people_file: Path) -> list[list[int | None]]:
+    """Look up MPII's visible flags of the people of crops, 16 for each."""
+    keys = ["image_index", "person_index"]
+    table = read_table(people_file, schemas.PEOPLE, [*keys, "visible"])
+    columns = (table[name].to_pylist() for name in (*keys, "visible"))
+    flags = {(image, person): of_person for image, person, of_person in zip(*columns, strict=True)}
+    return [
+        [None if flag is None else int(flag) for flag in flags[key]]
+        for key in zip(*(crops[name].to_pylist() for name in keys), strict=True)
+    ]
+
+
+def _origin() -> dict[str, str]:
+    """Describe where the report comes from."""
+    found = {"Commit": tracking.git_commit(), "DVC experiment": os.environ.get("DVC_EXP_NAME")}
+    return {name: text for name, text in found.items() if text} | {"Machine": machine.description()}
 
 
 if __name__ == "__main__":

@@ -37,13 +37,21 @@ def main(name: str, crops: str, run_dir: Path, out: Path) -> None:
             f"{run_dir}: expected a model for crops of {side} px, got {architecture['crop_size']}; train it"
         )
 
+    confidences: list[np.ndarray] = []
+
     def joints_of(part: Sequence[bytes]) -> np.ndarray:
-        return predict(model, batches.decode(part), batch_size=batch_size, device=device).joints_unit.numpy()
+        found = predict(model, batches.decode(part), batch_size=batch_size, device=device)
+        if found.confidence is not None:
+            confidences.append(found.confidence.numpy())
+        return found.joints_unit.numpy()
 
     with progress_bar(f"evaluate {name}", "crops") as advance:
         pred_crop = side * scores.predict_in_chunks(joints_of, jpegs, 10 * batch_size, advance)
     joint_order = architecture.get("joint_order")
-    found = results.write_scores(out, table, people, pred_crop, joint_order=joint_order, seed=seed)
+    confidence = np.concatenate(confidences) if confidences else None
+    found = results.write_scores(
+        out, table, people, pred_crop, joint_order=joint_order, seed=seed, confidence=confidence
+    )
 
     for stale in [*out.glob("*.png"), *out.glob("*.npz")]:
         stale.unlink()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from posernn import models, params
-from posernn.data import batches
+from posernn.data import batches, shards
 from posernn.data.augmentation import Augmentation
 from posernn.runtime import tracking
 from posernn.runtime.device import choose_device, choose_dtype
@@ -86,11 +86,21 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             clip_grad=train.clip_grad,
             group=group,
         )
-        title, tags = f"{name}-{arch}-{settings.dataset}", {"model": name, "arch": arch, "dataset": settings.dataset}
+        title = " ".join([arch, *(key for key, value in model_settings if value is True)])
+        tags = {"model": name, "arch": arch, "dataset": settings.dataset}
+        dataset = {"name": settings.dataset, "digest": shards.digest(crops)[:8], "people": len(train_crops)}
         if not first:
             follow(steps, train.iterations, group=group)
             return
-        with tracking.record(out, name=title, parameters=all_settings, tags=tags, run_id=extra["run_id"]) as recorded:
+        recording = tracking.record(
+            out,
+            name=title,
+            parameters=params.recorded(name),
+            tags=tags,
+            dataset=dataset,
+            run_id=extra["run_id"],
+        )
+        with recording as recorded:
 
             def save() -> None:
                 checkpoints.save(checkpoint, state, arch, {"run_id": recorded.run_id})

@@ -39,6 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pred_crop = np.nan_to_num(people.joints_crop, nan=16.0) + rng.normal(0, 3 * error, people.joints_crop.shape)
         write_json(folder / "runs" / entry / "model.json", model)
         write_csv(folder / "runs" / entry / "history.csv", HISTORY)
+        write_json(folder / "runs" / entry / "run.json", {"run_id": None, "parameters": {"train.lr": "0.001"}})
         out = folder / "results" / entry
         results.write_scores(out, crops, people, pred_crop, joint_order=model.get("joint_order"), seed=0)
         if entry == "third":
@@ -67,9 +68,10 @@ def test_the_report_has_all_entries_and_nothing_of_an_older_report(reported: Pat
     figures = {"pckh_over_threshold", "rmse_over_iterations", "joint_errors", "sample_people", "maps_third"}
     found = {str(path.relative_to(reported / "reports")) for path in (reported / "reports").rglob("*.*")}
     metrics = {f"metrics/{entry}.json" for entry in ENTRIES}
-    assert found == {"details.json", "table.md", *metrics, *(f"{name}.png" for name in figures)}
+    figures_found = {f"figures/{name}.png" for name in figures}
+    assert found == {"details.json", "table.md", "index.html", *metrics, *figures_found}
     table = (reported / "reports" / "table.md").read_text()
-    assert all(f"({name}.png)" in table for name in figures)
+    assert all(f"(figures/{name}.png)" in table for name in figures)
     assert all(f"\n| {label} " in table for label in ("cnn", "lstm with attention", "hourglass"))
     assert "30 training people, 12 held out" in table
 

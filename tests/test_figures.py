@@ -88,7 +88,7 @@ def test_crops_are_shown_as_high_and_wide_as_they_were_in_the_image():
 
 
 def test_the_persons_right_and_left_have_their_own_colours():
-    colors = {limb: people_figures._side_color(limb) for limb in LIMBS}
+    colors = {limb: people_figures.SIDE_COLORS[people_figures.side_of(limb)] for limb in LIMBS}
     assert colors[Joint.RIGHT_ANKLE, Joint.RIGHT_KNEE] == colors[Joint.RIGHT_HIP, Joint.PELVIS] == style.RIGHT
     assert colors[Joint.LEFT_WRIST, Joint.LEFT_ELBOW] == colors[Joint.LEFT_SHOULDER, Joint.THORAX] == style.LEFT
     assert colors[Joint.PELVIS, Joint.THORAX] == style.MIDDLE

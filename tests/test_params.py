@@ -264,3 +264,15 @@ def test_every_key_is_asked_for_when_missing_and_guessed_when_misspelt(path, tmp
     misspelt = name[:-1] if len(name) > 3 else name + name[-1]
     with pytest.raises(InputError, match=f"unknown key; did you mean {name}"):
         read(written(tmp_path, (*path[:-1], misspelt), 1))
+
+
+def test_recorded_parameters_have_their_names_in_the_file_and_are_those_of_the_entry(tmp_path):
+    path = written(tmp_path, ("model",), {"arch": "lstm", "attention": True, "train": {"lr": 0.5}})
+    found = params.recorded("model", path)
+    wanted = {"dataset": "synthetic", "model.arch": "lstm", "model.attention": True, "model.train.lr": 0.5}
+    wanted |= {"lstm.layers": 2, "train.lr": 0.001, "train.augment.flip": 0.0, "crops.box": "joints", "parse.seed": 0}
+    assert wanted.items() <= found.items()
+    assert found["synthetic.val_list"] is None
+    assert {name.split(".")[0] for name in found} == {
+        *("dataset", "synthetic", "parse", "crops", "train", "lstm", "model")
+    }

@@ -38,20 +38,29 @@ def project(tmp_path_factory):
     return folder, run(folder, "dvc", "repro")
 
 
-def run(folder, *command):
-    """Run a command in the project as a user does, whatever the tests' own environment; return what it prints."""
+def environment_of(folder):
+    """Return the environment of a user in the project, whatever the tests' own."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("DVC_", "MLFLOW_", "POSERNN_", "GIT_", "PYTEST_"))
     }
-    environment |= ITSELF | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
-        "PYTHONPATH": str(folder),
-        "OMP_NUM_THREADS": "1",
-        **{f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")},
-        "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),
-    }
+    return (
+        environment
+        | ITSELF
+        | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+            "PYTHONPATH": str(folder),
+            "OMP_NUM_THREADS": "1",
+            **{f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")},
+            "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),
+        }
+    )
+
+
+def run(folder, *command):
+    """Run a command in the project as a user does; return what it prints."""
+    environment = environment_of(folder)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
@@ -67,7 +76,7 @@ def mlflow_runs(folder):
     run(folder, "posernn", "sync")
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return {found.info.run_name: found for found in client.search_runs(experiments)}, client
+    return client.search_runs(experiments), client
 
 
 def test_all_stages_run_and_leave_what_the_design_says(project):
@@ -97,7 +106,7 @@ def test_the_report_has_all_rows_and_its_pictures(project):
     table = (folder / "reports/table.md").read_text()
     for row in ("mean pose", "median pose", "cnn", "lstm", "the paper's CNN", "Stacked Hourglass"):
         assert row in table
-    pictures = [path.name for path in (folder / "reports").glob("*.png")]
+    pictures = [path.name for path in (folder / "reports/figures").glob("*.png")]
     assert len(pictures) >= 3
     assert all(name in table for name in pictures)
     assert "reports" in output  # says where they are
@@ -240,7 +249,7 @@ def test_temporary_and_queued_experiments_run_and_are_tracked_in_the_same_place(
     experiments = run(folder, "dvc", "exp", "list", "--name-only").split()
     assert {"quick", "later"} <= set(experiments)
     runs, _ = mlflow_runs(folder)
-    lrs = {found.data.tags.get("DVC_EXP_NAME"): found.data.params["lr"] for found in runs.values()}
+    lrs = {found.data.tags.get("DVC_EXP_NAME"): found.data.params["train.lr"] for found in runs}
     assert lrs["quick"] == "0.002"
     assert lrs["later"] == "0.003"
 
@@ -248,14 +257,14 @@ def test_temporary_and_queued_experiments_run_and_are_tracked_in_the_same_place(
 def test_every_training_is_a_run_in_mlflow_with_curves_scores_and_pictures(project):
     folder, _ = project
     runs, client = mlflow_runs(folder)
-    found = runs["baseline-cnn-synthetic"]
+    found = next(run for run in runs if run.info.run_name == "cnn")
     assert found.info.status == "FINISHED"
-    assert found.data.params["batch_size"] == "25"
-    assert found.data.params["arch"] == "cnn"
+    assert found.data.params["train.batch_size"] == "25"
+    assert found.data.params["baseline.arch"] == "cnn"
     assert found.data.tags["dataset"] == "synthetic"
     assert found.data.tags["DVC_STAGE"] == "train@baseline"
-    curve = client.get_metric_history(found.info.run_id, "val_rmse")
+    curve = client.get_metric_history(found.info.run_id, "val/rmse")
     assert [point.step for point in curve] == [2, 4]
     scores = json.loads((folder / "results/baseline/metrics.json").read_text())
-    assert found.data.metrics["pckh_total"] == pytest.approx(scores["pckh_total"])
+    assert found.data.metrics["val/pckh_total"] == pytest.approx(scores["pckh_total"])
     assert "samples.png" in {Path(file.path).name for file in client.list_artifacts(found.info.run_id)}

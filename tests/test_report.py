@@ -162,7 +162,7 @@ def test_the_report_has_the_papers_columns_all_rows_and_what_differs(found):
     assert all(phrase in text for phrase in found.verdict())
     assert "| 1. upper neck " in text
     assert "| inf |" in text.replace("  ", "")  # the RMSE of a model with a prediction that is not finite
-    assert "![pckh over threshold](pckh_over_threshold.png)" in text
+    assert "![pckh over threshold](figures/pckh_over_threshold.png)" in text
 
 
 def test_published_rows_are_the_papers():

@@ -10,11 +10,13 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 
-from posernn.runtime import publish, tracking
+from posernn.runtime import browse, publish, store, tracking
 from posernn.runtime.errors import InputError
 
 PYTHON = sys.executable
@@ -83,7 +85,7 @@ def recorded(run_id, experiment="posernn"):
     return client, (runs[0] if runs else None)
 
 
-def curve(client, run, name="loss"):
+def curve(client, run, name="train/loss"):
     return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
 
 
@@ -97,32 +99,92 @@ def evaluate(project, **scores):
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     (folder / "pictures/people.png").write_bytes(b"a picture")
     (folder / "metrics.json").write_text(json.dumps(scores))
+    (project / "runs/model/model.json").write_text("{}")
+    (project / "runs/model/weights.safetensors").write_bytes(b"weights")
     tracking.publish_results(project / "runs/model", folder)
 
 
 def test_parameters_tags_curves_and_status_are_in_the_run_folder_and_in_mlflow(project, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "mossy-apse")
-    with record(project) as run:
+    monkeypatch.setenv("DVC_STAGE", "train@model")
+    with record(project, dataset={"name": "synthetic", "digest": "0123abcd", "people": 30}) as run:
         run.log(ROWS)
     assert publish.sync() == 1
     client, found = recorded(run.run_id)
     texts = {"lr": "0.001", "seed": "0", "attention": "false", "val_list": "null", "arch": "lstm"}
-    tags = TAGS | {"DVC_EXP_NAME": "mossy-apse"}
+    tags = TAGS | {"DVC_EXP_NAME": "mossy-apse", "mlflow.source.name": "train@model", "mlflow.source.type": "LOCAL"}
+    tags["DVC_STAGE"] = "train@model"
     git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     if git.returncode == 0:
         tags["mlflow.source.git.commit"] = git.stdout.strip()
     assert found.data.params == texts
     assert tags.items() <= found.data.tags.items()
-    assert found.info.run_name == "model-lstm (mossy-apse)"
+    assert found.info.run_name == "model-lstm"
     assert curve(client, found) == [(0, 1.0), (100, 0.5), (200, 0.25)]
-    assert [step for step, _ in curve(client, found, "val_rmse")] == [0, 100]
+    assert [step for step, _ in curve(client, found, "val/rmse")] == [0, 100]
     assert found.info.status == "FINISHED"
     written = json.loads((project / "runs/model/run.json").read_text())
     assert (written["parameters"], written["tags"], written["status"]) == (texts, tags, "FINISHED")
     assert written["start_time"] <= written["end_time"]
     assert (project / "runs/model/history.csv").read_text().splitlines()[:2] == ["iteration,loss,val_rmse", "0,1.0,nan"]
     assert pending(project) == []
-    assert client.get_experiment(found.info.experiment_id).tags["mlflow.experimentKind"] == "custom_model_development"
+    (used,) = found.inputs.dataset_inputs
+    dataset = used.dataset
+    assert (dataset.name, dataset.digest, dataset.profile) == ("synthetic", "0123abcd", '{"num_rows": 30}')
+
+
+def test_the_experiment_opens_as_model_training_and_has_a_view_that_is_sorted_by_pckh(project):
+    with record(project):
+        pass
+    client = MlflowClient(tracking.backend_uri())
+    number = client.get_experiment_by_name("posernn").experiment_id
+    for name in store.EXPERIMENT_TAGS:  # as in an experiment of an earlier version
+        client.delete_experiment_tag(number, name)
+    publish.sync()
+    tags = client.get_experiment(number).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    view = json.loads(json.loads(tags["mlflow.sharedViewState.posernn"])["state"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`val/pckh_total`", False)
+    client.set_experiment_tag(number, "mlflow.sharedViewState.posernn", "the user's own")
+    with record(project):
+        pass
+    publish.sync()
+    assert client.get_experiment(number).tags["mlflow.sharedViewState.posernn"] == "the user's own"
+
+
+def test_the_trained_model_is_an_output_of_its_run_with_weights_and_scores(project):
+    with record(project) as run:
+        run.log(ROWS)
+    for _ in range(2):
+        evaluate(project, pckh_total=41.0)
+        publish.sync()
+    client, found = recorded(run.run_id)
+    (output,) = found.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.name, model.status) == ("model-lstm", LoggedModelStatus.READY)
+    assert [(metric.key, metric.value) for metric in model.metrics] == [("val/pckh_total", 41.0)]
+    assert {file.path for file in client.list_logged_model_artifacts(output.model_id)} == {
+        *("weights.safetensors", "model.json")
+    }
+
+
+def test_the_pages_to_open_are_the_view_and_the_last_two_runs_of_model(project):
+    assert list(browse.pages()) == ["runs, best first"]
+    ids = []
+    for name in ("baseline", "model", "model", "model"):
+        with record(project, tags={"model": name}) as run:
+            run.log(ROWS)
+        evaluate(project, pckh_total=41.0)
+        publish.sync()
+        ids.append(recorded(run.run_id)[1].info.run_id)
+    pages = browse.pages()
+    number = MlflowClient(tracking.backend_uri()).get_experiment_by_name("posernn").experiment_id
+    assert pages["runs, best first"] == (
+        f"/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=posernn"
+    )
+    assert unquote(pages["the last two runs of model"]) == (
+        f'/#/compare-runs?runs=["{ids[2]}","{ids[3]}"]&experiments=["{number}"]&workflowType=machine_learning'
+    )
 
 
 @pytest.mark.usefixtures("sending")
@@ -131,7 +193,9 @@ def test_mlflow_shows_a_training_while_it_runs_with_the_load_of_the_machine(proj
     with record(project) as run:
         for number in range(3):
             run.log(ROWS[: number + 1])
-            while not ((found := recorded(run.run_id)[1]) and found.data.metrics.get("loss") == ROWS[number]["loss"]):
+            while not (
+                (found := recorded(run.run_id)[1]) and found.data.metrics.get("train/loss") == ROWS[number]["loss"]
+            ):
                 time.sleep(0.2)
         assert found.info.status == "RUNNING"
         while "system/cpu_utilization_percentage" not in recorded(run.run_id)[1].data.metrics:
@@ -211,9 +275,9 @@ def test_results_are_added_once_and_leave_status_and_end_as_they_are(project):
         publish.sync()
     client, found = recorded(run.run_id)
     assert (found.info.status, found.info.end_time) == ("FAILED", before.end_time)
-    assert curve(client, found, "PCKh_0.5 Total") == [(0, 0.41)]
+    assert curve(client, found, "val/PCKh_0.5 Total") == [(0, 0.41)]
     assert curve(client, found) == [(0, 1.0), (100, 0.5), (200, 0.25)]
-    assert "AUC" not in found.data.metrics
+    assert "val/AUC" not in found.data.metrics
     assert [file.path for file in client.list_artifacts(found.info.run_id, "pictures")] == ["pictures/people.png"]
     assert pending(project) == []
 
@@ -225,7 +289,7 @@ def test_results_of_a_run_that_this_mlflow_has_never_seen_bring_the_run_along(pr
     evaluate(project, AUC=0.2)
     publish.sync()
     client, found = recorded(run.run_id)
-    assert found.data.metrics["AUC"] == 0.2
+    assert found.data.metrics["val/AUC"] == 0.2
     assert found.data.params["arch"] == "lstm"
     assert curve(client, found) == [(0, 1.0), (100, 0.5), (200, 0.25)]
     assert found.info.status == "FINISHED"
@@ -262,6 +326,9 @@ def test_a_project_that_was_moved_keeps_its_files_in_its_own_folder(project, mon
         client, found = recorded(run.run_id)
         path = client.download_artifacts(found.info.run_id, "pictures/people.png")
         assert Path(path).read_bytes() == b"a picture"
+        (output,) = found.outputs.model_outputs
+        location = client.get_logged_model(output.model_id).artifact_location
+        assert location.startswith((moved / "mlruns").as_uri())
 
 
 def test_the_experiment_is_the_one_that_mlflow_experiment_name_names(project, monkeypatch):
@@ -290,7 +357,10 @@ def test_off_writes_the_history_and_records_nothing(project, monkeypatch):
     with record(project) as run:
         run.log(ROWS)
     evaluate(project, AUC=0.2)
-    assert json.loads((project / "runs/model/run.json").read_text()) == {"run_id": None}
+    assert json.loads((project / "runs/model/run.json").read_text()) == {
+        "run_id": None,
+        "parameters": PARAMETERS | {"lr": "0.001", "seed": "0", "attention": "false", "val_list": "null"},
+    }
     assert len((project / "runs/model/history.csv").read_text().splitlines()) == 1 + len(ROWS)
     assert not (project / "mlflow-pending").exists()
 

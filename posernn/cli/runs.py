@@ -3,6 +3,7 @@
 import os
 import socket
 import sqlite3
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +16,12 @@ from posernn.runtime.errors import InputError
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000) -> None:
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+    open_: Annotated[bool, typer.Option("--open", help="Open the table of runs in a browser.")] = False,
+) -> None:
     """Show recorded runs in MLflow's viewer, for this machine only. Ctrl-C ends it."""
-    from posernn.runtime import publish, tracking
+    from posernn.runtime import browse, store, tracking
 
     uri = tracking.backend_uri()
     if uri.startswith(("http://", "https://")):
@@ -28,8 +32,10 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.is_file():
         raise InputError(f"{database}: expected recorded runs, got nothing; train first, in the project's folder")
+    pages: dict[str, str] = {}
     with suppress(sqlite3.OperationalError):  # locked, or without tables: MLflow's to say
-        publish.claim_artifacts()
+        store.claim_artifacts()
+        pages = browse.pages()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
         try:
@@ -38,8 +44,14 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this ma
             raise InputError(f"--port: expected a free one, got {port} ({error.strerror}); try another") from error
     # One process and half a gigabyte; by default MLflow starts 15 with 3 GB.
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    typer.echo(f"http://127.0.0.1:{port} (in a few seconds; Ctrl-C ends it)")
+    address = f"http://127.0.0.1:{port}"
+    typer.echo(f"{address} (in a few seconds; Ctrl-C ends it)")
+    for title, path in pages.items():
+        typer.echo(f"{title}: {address}{path}")
     sys.stdout.flush()
+    if open_:
+        first = address + next(iter(pages.values()), "")
+        subprocess.Popen([sys.executable, "-m", "posernn.runtime.browse", first])
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     os.execv(sys.executable, [*command, "--port", str(port), "--workers", "1"])
 

@@ -22,6 +22,7 @@ def _field(name: str, type_: pa.DataType, about: str, nullable: bool = True) -> 
 XY = pa.list_(pa.float32(), 2)
 JOINTS = pa.list_(XY, NUM_JOINTS)
 FLAGS = pa.list_(pa.bool_(), NUM_JOINTS)
+CONFIDENCE = pa.list_(pa.float32(), NUM_JOINTS)
 
 _KEYS = [
     _field("image", pa.string(), "file name inside the images folder", nullable=False),
@@ -96,7 +97,7 @@ PREDICTIONS = pa.schema(
         _field("joints_crop", JOINTS, "predicted joints, crop px, 0-based, xy", nullable=False),
     ]
 )
-"""predictions.parquet: one row per crop, in the order of the crops."""
+"""predictions.parquet: one row per crop, in the order of the crops; `confidence` is added if the model gives it."""
 
 
 def rejected_table(rejected: Iterable[Reject]) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from posernn.data import schemas
@@ -27,6 +28,7 @@ def write_scores(
     *,
     joint_order: str | None,
     seed: int,
+    confidence: Float[np.ndarray, "N 16"] | None = None,
 ) -> dict[str, float | None]:
     """Write predictions.parquet, metrics.json, per_joint.csv and curve.csv.
 
@@ -37,12 +39,16 @@ def write_scores(
         pred_crop: predicted joints, crop px, (N, 16, 2) xy.
         joint_order: a key of DECODE_ORDERS; None: all joints at once.
         seed: seed of the exchange of crops between people.
+        confidence: of each joint, in [0, 1]; becomes a column of predictions.parquet where the model gives one.
     Returns:
         The content of metrics.json; percent and px, None for NaN and infinity.
     """
     found = scores.rounded(scores.score(pred_crop, people) | scores.diagnose(pred_crop, people, seed))
     keys = pc.struct_field(crops["image"], "path"), crops["image_index"], crops["person_index"]
     predictions = schemas.predictions_table(*keys, people.to_image(pred_crop), pred_crop)
+    if confidence is not None:
+        column = schemas.from_numpy(confidence.astype(np.float32), schemas.CONFIDENCE)
+        predictions = predictions.append_column("confidence", column)
     write_table(out / "predictions.parquet", predictions)
     write_json(out / "metrics.json", found)
     rows = scores.per_joint(pred_crop, people, joint_order)
@@ -59,7 +65,7 @@ def read_predictions(path: Path, crops: pa.Table) -> Float[np.ndarray, "N 16 2"]
     Raises:
         InputError: the file is missing, or has predictions for other people or in another order.
     """
-    table = read_table(path, schemas.PREDICTIONS)
+    table = read_table(path, schemas.PREDICTIONS, schemas.PREDICTIONS.names)
     keys = ["image_index", "person_index"]
     if not table.select(keys).combine_chunks().equals(crops.select(keys).combine_chunks()):
         raise InputError(
@@ -67,6 +73,12 @@ def read_predictions(path: Path, crops: pa.Table) -> Float[np.ndarray, "N 16 2"]
             " people; run the evaluate stage"
         )
     return schemas.to_numpy(table, "joints_crop")
+
+
+def read_confidence(path: Path) -> Float[np.ndarray, "N 16"] | None:
+    """Read the column `confidence` of a predictions.parquet; None where the model gives none."""
+    table = pq.read_table(path)
+    return schemas.to_numpy(table, "confidence") if "confidence" in table.column_names else None
 
 
 def read_history(path: Path) -> dict[str, Float[np.ndarray, "K"]]:

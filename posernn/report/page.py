@@ -1,4 +1,4 @@
-"""Writes the report of a comparison: table.md for readers, metrics for DVC, details.json."""
+"""Writes the tables of a comparison: table.md for readers, metrics for DVC, details.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,7 +145,7 @@ def markdown(comparison: Comparison, setting: Setting, figures: Sequence[str] = 
         "## Joints",
         _joints_sentence(measure, comparison.joint_order),
         tables.markdown_table(*tables.joints_table(comparison)),
-        *(f"![{name.replace('_', ' ')}]({name}.png)" for name in figures),
+        *(f"![{name.replace('_', ' ')}](figures/{name}.png)" for name in figures),
     ]
     return "\n\n".join(parts) + "\n"
 

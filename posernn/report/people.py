@@ -15,6 +15,8 @@ from PIL import Image
 from posernn.pose.skeleton import DECODE_ORDERS, LIMBS, Joint
 from posernn.report.style import LEFT, MIDDLE, RIGHT, STYLE
 
+SIDE_COLORS = {"right": RIGHT, "left": LEFT, "middle": MIDDLE}
+
 MAX_WIDTH = 10.0
 """Maximum width of a row of crops, inches."""
 
@@ -43,7 +45,7 @@ def sample_people(
         notes: name of the row -> text below each person: the number of correct joints. May lack rows.
         threshold: within which joints are correct.
     """
-    ratios = np.clip(1 / _aspects(crop_to_image), 0.4, 1.6)  # width / height
+    ratios = np.clip(1 / aspects(crop_to_image), 0.4, 1.6)  # width / height
     height = min(1.55, MAX_WIDTH / ratios.sum())
     figure = Figure(figsize=(0.35 + height * ratios.sum(), 0.45 + (height + 0.2) * len(poses)), layout=_narrow_gaps())
     grid = figure.subplots(len(poses), len(pictures), squeeze=False, width_ratios=ratios.tolist())
@@ -81,7 +83,7 @@ def joint_maps(
         joint_order: a key of DECODE_ORDERS; None: all joints at once, drawn in skeleton order.
     """
     columns = len(Joint) // 2
-    ratio = float(np.clip(1 / _aspects(crop_to_image), 0.5, 1.2).max())
+    ratio = float(np.clip(1 / aspects(crop_to_image), 0.5, 1.2).max())
     height = 0.35 + 2.3 * len(pictures)
     figure = Figure(figsize=(columns * ratio, height))
     # All cells have the same size: a fixed layout saves the seconds that constrained layout takes.
@@ -104,7 +106,7 @@ def joint_maps(
                 alpha=0.1 + 0.65 * weight,
                 interpolation="bilinear",
             )
-            axes.set_aspect(_aspects(crop_to_image)[person])
+            axes.set_aspect(aspects(crop_to_image)[person])
             axes.scatter(*pred_crop[person, joint], s=30, facecolor="none", edgecolor="white", linewidth=1.2)
             title = f"{step + 1} {joint.label}" if joint_order else joint.label
             axes.set_title(title, fontsize=7, pad=2, loc="center")
@@ -120,29 +122,30 @@ def draw_skeleton(axes: Axes, joints: Float[np.ndarray, "16 2"], drawn: Bool[np.
         if known[list(limb)].all():
             ends = joints[list(limb)]
             axes.plot(*ends.T, color="#000000", linewidth=3.2, alpha=0.6, solid_capstyle="round")
-            axes.plot(*ends.T, color=_side_color(limb), linewidth=1.8, solid_capstyle="round")
+            axes.plot(*ends.T, color=SIDE_COLORS[side_of(limb)], linewidth=1.8, solid_capstyle="round")
     for joint in Joint:
         if known[joint]:
-            axes.plot(*joints[joint], ".", color=_side_color((joint,)), markersize=4)
+            axes.plot(*joints[joint], ".", color=SIDE_COLORS[side_of((joint,))], markersize=4)
 
 
 def _narrow_gaps() -> ConstrainedLayoutEngine:
     return ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)  # inches
 
 
-def _side_color(joints: Sequence[Joint]) -> str:
+def side_of(joints: Sequence[Joint]) -> str:
+    """Return right, left or middle: the person's side that a limb or joint belongs to."""
     names = " ".join(joint.name for joint in joints)
-    return RIGHT if "RIGHT" in names else LEFT if "LEFT" in names else MIDDLE
+    return "right" if "RIGHT" in names else "left" if "LEFT" in names else "middle"
 
 
-def _aspects(crop_to_image: np.ndarray) -> np.ndarray:
-    """Height divided by width of each crop in the image, (P,)."""
+def aspects(crop_to_image: np.ndarray) -> np.ndarray:
+    """Return height divided by width of each crop in the image, (P,)."""
     width, height = np.linalg.norm(crop_to_image[:, :, :2], axis=1).T
     return height / width
 
 
 def _show_crop(axes: Axes, picture: np.ndarray, affine: np.ndarray) -> None:
     axes.imshow(picture, cmap="gray", interpolation="bilinear")
-    axes.set_aspect(float(_aspects(affine[None])[0]))
+    axes.set_aspect(float(aspects(affine[None])[0]))
     axes.set(xticks=[], yticks=[], xlim=(-0.5, picture.shape[1] - 0.5), ylim=(picture.shape[0] - 0.5, -0.5))
     axes.spines[:].set_visible(False)

@@ -21,6 +21,16 @@ def silent(done: int, total: int, note: str = "") -> None:
     """Show nothing: the default."""
 
 
+def duration(seconds: float) -> str:
+    """Format a time in its two largest units: 12 s, 3 min 5 s, 7 h 2 min, 7 d 14 h."""
+    parts, left = [], round(seconds)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+        left %= size
+    return " ".join(parts[:2]) or "0 s"
+
+
 @contextmanager
 def progress_bar(description: str, unit: str) -> Iterator[Advance]:
     """Show a bar with the time left on a terminal; elsewhere print a line every ten seconds and one at the end."""
@@ -35,13 +45,20 @@ def progress_bar(description: str, unit: str) -> Iterator[Advance]:
 def _rich_bar(description: str, unit: str) -> Iterator[Advance]:
     from rich import progress
     from rich.console import Console
+    from rich.text import Text
+
+    class TimeLeft(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            if task.finished:
+                return Text(duration(task.finished_time or 0))
+            return Text("" if task.time_remaining is None else f"{duration(task.time_remaining)} left")
 
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(bar_width=20),
         progress.MofNCompleteColumn(),
         progress.TextColumn(unit),
-        progress.TimeRemainingColumn(elapsed_when_finished=True),
+        TimeLeft(),
         progress.TextColumn("{task.fields[note]}"),
     )
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
@@ -65,7 +82,7 @@ def _line_printer(description: str, unit: str) -> Advance:
         if done == total or now - last >= SECONDS_BETWEEN_LINES:
             last = now
             rate = (done - first_done) / max(now - start, 1e-9)
-            left = f"{(total - done) / rate:.0f} s left" if rate > 0 and done < total else f"{now - start:.0f} s"
+            left = f"{duration((total - done) / rate)} left" if rate > 0 and done < total else duration(now - start)
             with suppress(OSError):  # a full disk or a closed terminal must not stop the work
                 print(f"{description}: {done}/{total} {unit}, {left}  {note}".rstrip(), file=sys.stderr, flush=True)
 

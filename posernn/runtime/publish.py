@@ -1,39 +1,34 @@
-"""Sends copies of run folders to MLflow; the only module that imports MLflow.
+"""Sends copies of run folders to MLflow.
 
 Runs as a process beside each training, `python -m posernn.runtime.publish PENDING`, and inside `posernn sync`.
 """
 
 import csv
+import json
 import os
 import re
 import shutil
-import sqlite3
 import sys
 import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from posernn.runtime import tracking
+from posernn.runtime import store, tracking
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json
-from posernn.runtime.tracking import HISTORY, RESULTS, RUN, TROUBLE
+from posernn.runtime.tracking import HISTORY, MODEL, RESULTS, RUN, TROUBLE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Metric, Run
+    from mlflow.entities import DatasetInput, Metric, Run
 
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens in the view of model training in MLflow's UI
 RUN_ID = "posernn.run_id"
 POLL_SECONDS = 1.0  # between two looks at the copy
 RETRY_SECONDS = 30.0  # after a failure
-LOCK_SECONDS = 60.0  # to wait for another process that sends
-
-# Set unless the user did. By default, one request may take a quarter of an hour.
-MLFLOW_SETTINGS = {"HTTP_REQUEST_MAX_RETRIES": "1", "HTTP_REQUEST_TIMEOUT": "5", "DISABLE_TELEMETRY": "true"}
 
 
 def publish(folder: Path, *, ended: bool) -> str:
@@ -45,24 +40,22 @@ def publish(folder: Path, *, ended: bool) -> str:
 
     Raises whatever MLflow, its database or its server raise.
     """
-    for name, value in MLFLOW_SETTINGS.items():
-        os.environ.setdefault(f"MLFLOW_{name}", value)
-    from mlflow import MlflowClient
     from mlflow.entities import Param, RunTag
 
     record = read_json(folder / RUN)
-    # One process at a time: two would create the database at once, which corrupts it, or the same run twice.
-    with FileLock(tracking.project_root() / "mlflow.db.lock", timeout=LOCK_SECONDS):
-        client = MlflowClient(tracking.backend_uri())
-        run = _find_or_create_run(client, _experiment(client).experiment_id, record)
+    with store.client_of_project() as client:
+        run = _find_or_create_run(client, store.experiment(client).experiment_id, record)
         run_id = run.info.run_id
         parameters = [Param(*item) for item in record["parameters"].items() if item[0] not in run.data.params]
-        points = _new_points(client, run, folder)
+        model_id = _publish_model(client, run, folder) if (folder / MODEL / "model.json").exists() else None
+        points = _new_points(client, run, folder, model_id)
         client.log_batch(run_id, tags=[RunTag(*item) for item in record["tags"].items()])
         for first in range(0, len(parameters), 100):  # MLflow's limits
             client.log_batch(run_id, params=parameters[first : first + 100])
         for first in range(0, len(points), 1000):
             client.log_batch(run_id, metrics=points[first : first + 1000])
+        if record.get("dataset") and not (run.inputs and run.inputs.dataset_inputs):
+            client.log_inputs(run_id, [_dataset_input(**record["dataset"])])
         if (folder / RESULTS).exists():
             client.log_artifacts(run_id, str(folder / RESULTS))
         if record["status"] != "RUNNING":
@@ -74,44 +67,6 @@ def publish(folder: Path, *, ended: bool) -> str:
     return run_id
 
 
-def _experiment(client: "MlflowClient") -> "Experiment":
-    """Return the experiment: created, or restored where it was deleted in MLflow's UI."""
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "posernn"
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        # By default the files of a local database go to the working directory; a server has a place of its own.
-        place = _artifacts() if tracking.backend_uri().startswith("sqlite:") else None
-        return client.get_experiment(client.create_experiment(name, place, tags=KIND))
-    if experiment.name != name:
-        raise InputError("MLFLOW_TRACKING_URI: expected an MLflow server, got another there; correct the address")
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    if experiment.artifact_location != _artifacts():
-        claim_artifacts()
-    return experiment
-
-
-def _artifacts() -> str:
-    return (tracking.project_root() / "mlruns").as_uri()
-
-
-def claim_artifacts() -> None:
-    """Point all runs of the project's database to the project's mlruns.
-
-    MLflow stores absolute paths: in a project that was copied or moved, they lead to the old folder.
-    """
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        return
-    here = _artifacts()
-    with closing(sqlite3.connect(tracking.project_root() / "mlflow.db")) as database, database:
-        for (old,) in database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall():
-            if re.fullmatch("file:.*/mlruns", old or "") and old != here:
-                database.execute(
-                    "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (here, old)
-                )
-                database.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, ?, ?)", (f"{old}/", f"{here}/"))
-
-
 def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: dict[str, Any]) -> "Run":
     runs = client.search_runs([experiment_id], f"tags.`{RUN_ID}` = '{record['run_id']}'", max_results=1)
     if runs:
@@ -120,24 +75,57 @@ def _find_or_create_run(client: "MlflowClient", experiment_id: str, record: dict
     return client.create_run(experiment_id, start, {RUN_ID: record["run_id"]}, run_name=record["name"])
 
 
-def _new_points(client: "MlflowClient", run: "Run", folder: Path) -> "list[Metric]":
-    """Return the points of history.csv and the scores of results/metrics.json that the run lacks."""
+def _dataset_input(name: str, digest: str, people: int) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = json.dumps({"num_rows": people})
+    dataset = Dataset(name, digest, "local", json.dumps({"uri": "data/crops"}), profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+
+
+def _publish_model(client: "MlflowClient", run: "Run", folder: Path) -> str:
+    """Log the trained model (weights, model.json, pictures) as the output of its run; return MLflow's id of it."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    experiment_id, run_id = run.info.experiment_id, run.info.run_id
+    found = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    model = found[0] if found else client.create_logged_model(experiment_id, run.info.run_name, run_id)
+    if model.status != LoggedModelStatus.READY:
+        client.log_model_artifacts(model.model_id, str(folder / MODEL))
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return model.model_id
+
+
+def _metric_name(key: str, default: str) -> str:
+    """Group a name with a slash, as MLflow's charts do: train_rmse -> train/rmse, pckh_total -> val/pckh_total."""
+    split, _, rest = key.partition("_")
+    name = f"{split}/{rest}" if split in ("train", "val") else f"{default}/{key}"
+    return re.sub(r"[^\w\-. :/]", "_", name)  # MLflow refuses PCKh@0.5
+
+
+def _new_points(client: "MlflowClient", run: "Run", folder: Path, model_id: str | None) -> "list[Metric]":
+    """Return the points of history.csv and the scores of results/metrics.json that the run lacks.
+
+    The scores belong to the model, too, where it is known.
+    """
     from mlflow.entities import Metric
 
     points, known = [], run.data.metrics
     history, scores = folder / HISTORY, folder / RESULTS / "metrics.json"
     if history.exists():
         rows, time = list(csv.DictReader(history.read_text().splitlines())), int(1000 * history.stat().st_mtime)
-        for name in rows[0].keys() - {"iteration"}:
+        for key in rows[0].keys() - {"iteration"}:
+            name = _metric_name(key, "train")
             sent = {point.step for point in client.get_metric_history(run.info.run_id, name)} if name in known else {}
-            values = {int(row["iteration"]): row[name] for row in rows if row[name]}
+            values = {int(row["iteration"]): row[key] for row in rows if row[key]}
             points += [Metric(name, float(values[step]), time, step) for step in values if step not in sent]
     if scores.exists():
         time = int(1000 * scores.stat().st_mtime)
         for key, value in read_json(scores).items():
-            name = re.sub(r"[^\w\-. :/]", "_", key)  # MLflow refuses PCKh@0.5
+            name = _metric_name(key, "val")
             if isinstance(value, int | float) and known.get(name) != value:
-                points.append(Metric(name, value, time, 0))
+                points.append(Metric(name, value, time, 0, model_id=model_id))
     return points
 
 

@@ -29,7 +29,8 @@ from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json, write_csv, write_json
 
 RUN, HISTORY = "run.json", "history.csv"
-RESULTS, TROUBLE = "results", "trouble.txt"  # in the copy only: files of the evaluation; why MLflow did not take it
+# In the copy only: files of the evaluation; the trained model; why MLflow did not take it.
+RESULTS, MODEL, TROUBLE = "results", "model", "trouble.txt"
 ENVIRONMENT_TAGS = ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE")
 FINISH_SECONDS = 10.0
 """How long a stage waits at its end for MLflow; after that, sending goes on in the background."""
@@ -87,30 +88,41 @@ class Record(NamedTuple):
 
 @contextmanager
 def record(
-    run_folder: Path, *, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None
+    run_folder: Path,
+    *,
+    name: str,
+    parameters: Mapping[str, Any],
+    tags: Mapping[str, str],
+    dataset: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
 ) -> Iterator[Record]:
     """Record a training: write run.json at its start and its end, and have all of it sent to MLflow.
 
     Args:
         run_folder: such as runs/model.
-        name: shown in MLflow; the DVC experiment's name is added.
-        parameters: flat.
-        tags: DVC's names and the Git commit are added.
+        name: shown in MLflow: lstm attention.
+        parameters: flat, with their names in params.yaml: model.attention.
+        tags: DVC's names, the stage as source, and the Git commit are added.
+        dataset: what the run was trained with: name, digest and people, their number.
         run_id: of the training that is resumed; None starts a new run.
     """
     (run_folder / HISTORY).unlink(missing_ok=True)
+    parameters = {key: _text(value) for key, value in parameters.items()}
     if _off():
-        write_json(run_folder / RUN, {"run_id": None})
+        write_json(run_folder / RUN, {"run_id": None, "parameters": parameters})
         yield Record(None, run_folder, None)
         return
     environment = {key: os.environ[key] for key in ENVIRONMENT_TAGS if os.environ.get(key)}
-    experiment = environment.get("DVC_EXP_NAME")
+    source = {"mlflow.source.name": environment.get("DVC_STAGE", "train"), "mlflow.source.type": "LOCAL"}
+    if commit := git_commit():
+        source["mlflow.source.git.commit"] = commit
     run_id = run_id or uuid.uuid4().hex
     values = {
         "run_id": run_id,
-        "name": f"{name} ({experiment})" if experiment else name,
-        "parameters": {key: _text(value) for key, value in parameters.items()},
-        "tags": {key: _text(value) for key, value in (environment | _git_commit() | dict(tags)).items()},
+        "name": name,
+        "dataset": dataset,
+        "parameters": parameters,
+        "tags": {key: _text(value) for key, value in (environment | source | dict(tags)).items()},
         "start_time": _now(),
         "end_time": None,
         "status": "RUNNING",
@@ -129,7 +141,7 @@ def record(
 
 
 def publish_results(run_folder: Path, results_folder: Path) -> None:
-    """Send the scores of metrics.json and all files of an evaluation to the training's run in MLflow.
+    """Send the scores of metrics.json, all files of an evaluation and the trained model to the run in MLflow.
 
     Trouble is one line on stderr; it waits up to FINISH_SECONDS. The run's status and times stay as they are.
     """
@@ -140,6 +152,11 @@ def publish_results(run_folder: Path, results_folder: Path) -> None:
         with _sending(run_id, "-results") as pending:
             if pending is not None:
                 shutil.copytree(results_folder, pending / RESULTS, dirs_exist_ok=True)
+                (pending / MODEL).mkdir(exist_ok=True)
+                for file in (*run_folder.glob("*.safetensors"), *run_folder.glob("model.json")):
+                    shutil.copy2(file, pending / MODEL)
+                for file in results_folder.glob("*.png"):
+                    shutil.copy2(file, pending / MODEL)
                 for name in (HISTORY, RUN):
                     shutil.copy2(run_folder / name, pending / name)
     except (OSError, InputError) as error:
@@ -179,16 +196,17 @@ def _off() -> bool:
     return os.environ.get("POSERNN_TRACKING") == "off"
 
 
-def _git_commit() -> dict[str, str]:
+def git_commit() -> str | None:
+    """Return the commit of the working directory; None without Git."""
     try:
         found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
-        return {}
-    return {"mlflow.source.git.commit": found.stdout.strip()}
+        return None
+    return found.stdout.strip()
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _text(value: Any) -> str:

@@ -62,7 +62,7 @@ def read(path: Path, num_people: int | None = None) -> Submission:
     if not path.is_file():
         raise InputError(f"{path}: expected predictions, got nothing; check the path")
     if suffix == ".parquet":
-        table = files.read_table(path, schemas.PREDICTIONS)
+        table = files.read_table(path, schemas.PREDICTIONS, schemas.PREDICTIONS.names)
         keys = zip(*(table[name].to_pylist() for name in ("image", "image_index", "person_index")), strict=True)
         return Submission(schemas.to_numpy(table, "joints_image").astype(np.float64), list(keys), 0, certain=True)
     if suffix == ".json":
