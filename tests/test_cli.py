@@ -141,7 +141,7 @@ def test_score_of_predictions_finds_people_by_their_keys_and_counts_pixels_from_
     ("array", "listed", "message"),
     [
         (np.zeros((2, 16, 2)), None, "expected --val-list with an array, got none; add the CSV that names "),
-        (np.zeros((3, 16, 2)), LIST, "expected 2 people, one for each row of the list, got 3; give the list of "),
+        (np.zeros((4, 16, 2)), LIST, "expected 2 people, one for each row of the list, got 4; give the list of "),
         (np.zeros((2, 14, 2)), LIST, "expected people x 16 joints x 2 coordinates, got (2, 14, 2); save them in "),
         (np.zeros((2, 16, 2), dtype="S4"), LIST, "expected numbers, got |S4; save an array of (N, 16, 2)"),
         (np.array([{}]), LIST, "expected a NumPy array, got "),

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.campaign, pytest.mark.pipeline, pytest.mark.timeout(36
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Train three models as a user does, start the viewer, and give the addresses that it prints, by their titles."""
+    """Train as a user does, start the viewer, and give the addresses that it prints, by their titles."""
     with page_of():
         pass  # skips before anything is trained
     folder = copy_project(tmp_path_factory.mktemp("viewer") / "posernn", **TINY)
@@ -50,10 +50,10 @@ def test_the_table_has_scores_data_set_source_and_model_best_first(pages):
         page.locator("[col-id*='val/pckh_total'][role=gridcell]").first.wait_for()
         cells = page.locator("[col-id*='val/pckh_total'][role=gridcell]").all_inner_texts()
         scores = [float(cell) for cell in cells if cell.strip()]
-        assert len(scores) == 3
+        assert len(scores) == 4
         assert scores == sorted(scores, reverse=True)
         text = page.inner_text("body")
-        for wanted in ("cnn", "lstm", "lstm attention", "synthetic", "train@model", "attentive", "PCKh, best first"):
+        for wanted in ("cnn", "lstm", "lstm attention", "heatmap", "synthetic", "train@model", "attentive", "PCKh, best first"):
             assert wanted in text
 
 
@@ -78,7 +78,7 @@ def test_the_printed_address_of_the_comparison_lands_there(pages):
 
 def compare(page):
     """Read the comparison of two runs, with the differences alone."""
-    page.get_by_text("model.attention", exact=True).wait_for()
+    page.get_by_role("rowheader", name="model.attention").wait_for()
     switches = page.locator(".CompareRunView [role=switch]")
     switches.nth(1).wait_for()  # parameters, metrics
     for switch in (switches.nth(0), switches.nth(1)):
