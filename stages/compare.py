@@ -54,12 +54,12 @@ def main(
     histories = {entry: results.read_history(runs / entry / "history.csv") for entry in entries}
     maps = {entry: results.read_maps(results_dir / entry / "maps.npz") for entry in entries}
     figures = draw_comparison(found, people, predictions, jpegs, sample, histories=histories, maps=maps)
-    rendered = settings.dataset == "synthetic"
+    pictures = settings.report.pictures or settings.dataset == "synthetic"
     held_out = html.HeldOut(
         people=people,
         names=_names(table),
         visible=None if people_file is None else _visible(table, people_file),
-        jpegs=jpegs if rendered or settings.report.pictures else None,
+        jpegs=jpegs if pictures else None,
         side=settings.data.crop_size,
         sample=sample.tolist(),
     )

@@ -86,7 +86,8 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             clip_grad=train.clip_grad,
             group=group,
         )
-        title = " ".join([arch, *(key for key, value in model_settings if value is True)])
+        switched_on = [name for name in models.SWITCHES_IN_NAME if getattr(model_settings, name, False)]
+        title = " ".join([arch, *switched_on])
         tags = {"model": name, "arch": arch, "dataset": settings.dataset}
         dataset = {"name": settings.dataset, "digest": shards.digest(crops)[:8], "people": len(train_crops)}
         if not first:

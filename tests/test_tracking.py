@@ -391,7 +391,7 @@ def test_copies_that_cannot_be_written_are_one_line_and_stop_nothing(project, ca
         run.log(ROWS)
     said = capsys.readouterr().err
     assert said.startswith("tracking: ")
-    assert str(project / "mlflow-pending") in said
+    assert "Not a directory" in said  # the path is shortened where it is long
     assert said.count("\n") == 1
     assert len((project / "runs/model/history.csv").read_text().splitlines()) == 1 + len(ROWS)
 

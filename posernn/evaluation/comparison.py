@@ -13,6 +13,7 @@ from posernn.evaluation import constant, metrics, scores
 from posernn.evaluation.measure import Measure
 from posernn.evaluation.metrics import Difference
 from posernn.evaluation.scores import People
+from posernn.models import SWITCHES_IN_NAME
 
 CONSTANTS = ("mean_pose", "median_pose")
 
@@ -115,7 +116,7 @@ def compare(
 
 def label(model: Mapping) -> str:
     """The name of a model for readers, from its model.json: "cnn", "lstm with attention"."""
-    switched_on = [name.replace("_", " ") for name, value in model.items() if value is True]
+    switched_on = [name for name in SWITCHES_IN_NAME if model.get(name) is True]
     return " with ".join([model["arch"], *([" and ".join(switched_on)] if switched_on else [])])
 
 

@@ -19,6 +19,10 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 """A folder for each model in the package, as `save` writes it; the weights are float16."""
 
 
+SWITCHES_IN_NAME = ("attention",)
+"""Switches that readers know a model by, where they are on: "lstm with attention"."""
+
+
 def architectures() -> list[str]:
     """List the names of all architectures: the files of this folder but for the contract."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "contract"))
