@@ -1,6 +1,6 @@
 """Draws README's figure: python docs/figures/rendered_small.py, after `dvc repro`.
 
-Rendered people of the demo, which `rendered-small` has not seen: the joints that it predicts, and the boxes it was given.
+Rendered people of the demo, which `rendered-small` has not seen: the predicted joints, and the boxes that were given.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ WIDTH, HEIGHT, COLUMNS, ROWS = 320, 240, 4, 2
 
 
 def main() -> None:
-    """Draw the first pictures of the figure's aspect whose only person is large, at most one per video."""
+    """Draw the first pictures of the figure's aspect whose only person is large and whole, at most one per video."""
     model = posernn.load("rendered-small")
     people = read_table(Path("data/people.parquet"), schemas.PEOPLE)
     joints, annotated = schemas.to_numpy(people, "joints_image"), schemas.to_numpy(people, "annotated")
@@ -26,7 +26,7 @@ def main() -> None:
     sheet = Image.new("RGB", (WIDTH * COLUMNS, HEIGHT * ROWS))
     seen: set[int] = set()
     for row, (name, video) in enumerate(zip(names, videos, strict=True)):
-        if video in seen or names.count(name) > 1 or not annotated[row].any():
+        if video in seen or names.count(name) > 1 or not annotated[row].all():
             continue
         with Image.open(Path("data/synthetic/images") / name) as file:
             picture = file.convert("RGB")
