@@ -135,11 +135,11 @@ def test_the_verdict_says_no_more_than_the_interval_does(found, difference, said
     assert replace(found, differences={("baseline", "median_pose"): difference}).verdict() == [said]
 
 
-def test_a_label_is_the_architecture_with_its_settings_that_are_switched_on():
+def test_a_label_is_the_architecture_and_whether_it_has_attention():
     assert comparison.label({"arch": "cnn", "crop_size": 64}) == "cnn"
-    assert comparison.label(LSTM | {"attention": False}) == "lstm"
-    switched_on = LSTM | {"attention": True, "teacher_forcing": True}
-    assert comparison.label(switched_on) == "lstm with attention and teacher forcing"
+    assert comparison.label({"arch": "lstm", "attention": False}) == "lstm"
+    assert comparison.label({"arch": "lstm", "attention": True}) == "lstm with attention"
+    assert comparison.label({"arch": "heatmap", "flip_test": True}) == "heatmap"
 
 
 def test_entries_with_the_same_label_are_told_apart_by_their_names():
