@@ -86,8 +86,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             clip_grad=train.clip_grad,
             group=group,
         )
-        switched_on = [name for name in models.SWITCHES_IN_NAME if getattr(model_settings, name, False)]
-        title = " ".join([arch, *switched_on])
+        title = " ".join([arch, *models.switches_in_name(model_settings.model_dump())])
         tags = {"model": name, "arch": arch, "dataset": settings.dataset}
         dataset = {"name": settings.dataset, "digest": shards.digest(crops)[:8], "people": len(train_crops)}
         if not first:

@@ -160,7 +160,7 @@ def test_a_border_moves_no_pixel_of_the_crop():
     large = torch.rand(2, 3, SIDE + 20, SIDE + 20) * 255
     joints, annotated = torch.rand(2, 16, 2), torch.ones(2, 16, dtype=torch.bool)
     amounts = Augmentation(rotation=10.0, shift=0.02).draw(2, np.random.default_rng(0))
-    inner = (slice(None), slice(None), slice(20, -20), slice(20, -20))  # what no border comes into
+    inner = (slice(None), slice(None), slice(20, -20), slice(20, -20))  # pixels that the rotated border does not reach
     with_border, without = (
         augment(large, joints, annotated, amounts, 10)[0],
         augment(large[..., 10:-10, 10:-10], joints, annotated, amounts)[0],

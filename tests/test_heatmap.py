@@ -1,4 +1,4 @@
-"""The heat map model: trunks and their weights, the distribution of a joint, what is frozen."""
+"""The heat map model: trunks, their weights, frozen layers, and the distribution of a joint."""
 
 import math
 import sys

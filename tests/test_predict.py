@@ -106,7 +106,7 @@ def test_the_crop_is_cut_as_the_training_crops_were(here, crops, box, shown):
 
 def test_center_and_scale_give_the_box_of_mpii_to_a_model_of_person_boxes(here):
     center, scale = np.array([40.0, 20.0]), 0.1
-    crop = boxes.crop_box(boxes.from_center(center, scale), (80, 40), Crops("person", 20, False))
+    crop = boxes.crop_box(geometry.height_box(center, np.array(scale)), (80, 40), Crops("person", 20, False))
     np.testing.assert_allclose(crop, geometry.person_box(center, scale))
     save(here / "other", box="person")
     assert run("other", "street.png", "--center", "40,20", "--scale", "0.1")[0] == 0

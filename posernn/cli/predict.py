@@ -161,6 +161,7 @@ def _people_finder(
 
     from posernn.inference import box_files
     from posernn.inference import boxes as person_boxes
+    from posernn.pose import geometry
 
     options = {"--box": box, "--boxes": boxes, "--whole": whole, "--center": center}
     given = [name for name, value in options.items() if value]
@@ -175,7 +176,7 @@ def _people_finder(
     if box:
         return _known({paths[0]: np.stack([_numbers("--box", text, "x0,y0,x1,y1") for text in box])}, paths, "--box")
     if center and scale:
-        person = person_boxes.from_center(_numbers("--center", center, "x,y"), scale)
+        person = geometry.height_box(_numbers("--center", center, "x,y"), np.array(scale))
         return _known({paths[0]: person[None]}, paths, "--center")
     if boxes:
         return _known(box_files.read(boxes, paths), paths, str(boxes))

@@ -121,11 +121,12 @@ def augment(
         annotated. Images stay uint8 if they are at most mirrored.
     """
     side = images.shape[-1] - 2 * border  # S
-    if amounts.mirrored.any() or _is_warped(amounts):
+    warped = _is_warped(amounts)
+    if amounts.mirrored.any() or warped:
         center = (side - 1) / (2 * side)  # unit: midway between the centres of the first and the last pixel
         linear, shift = _warps(joints_unit - center, annotated, amounts)  # (B, 2, 2), (B, 2)
         swap = torch.from_numpy(amounts.mirrored).to(images.device)[:, None]  # (B, 1)
-        if _is_warped(amounts):
+        if warped:
             images = _warp_images(images.float(), linear, shift, side)
         else:  # the same pixels as the warp gives, ten times faster
             images = torch.where(swap[..., None, None], images.flip(-1), images)

@@ -13,6 +13,11 @@ from posernn.pose.skeleton import LIMBS, NUM_JOINTS, Joint
 
 PERSON = 1
 """Id of the only category."""
+JOINTS = {
+    "keypoints": [joint.name.lower() for joint in Joint],
+    "skeleton": [[one + 1, other + 1] for one, other in LIMBS],
+}
+"""The 16 joints and their limbs, as a COCO category has them."""
 
 
 def annotations_of(people: pa.Table, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
@@ -53,13 +58,7 @@ def annotations_of(people: pa.Table, sizes: Mapping[str, tuple[int, int]]) -> di
     for index, name in names.items():
         size = dict(zip(("width", "height"), sizes[name], strict=True)) if name in sizes else {}
         images.append({"id": index, "file_name": name} | size)
-    category = {
-        "id": PERSON,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": [joint.name.lower() for joint in Joint],
-        "skeleton": [[one + 1, other + 1] for one, other in LIMBS],
-    }
+    category = {"id": PERSON, "name": "person", "supercategory": "person"} | JOINTS
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 

@@ -13,7 +13,7 @@ from posernn.evaluation import constant, metrics, scores
 from posernn.evaluation.measure import Measure
 from posernn.evaluation.metrics import Difference
 from posernn.evaluation.scores import People
-from posernn.models import SWITCHES_IN_NAME
+from posernn.models import switches_in_name
 
 CONSTANTS = ("mean_pose", "median_pose")
 
@@ -116,7 +116,7 @@ def compare(
 
 def label(model: Mapping) -> str:
     """The name of a model for readers, from its model.json: "cnn", "lstm with attention"."""
-    switched_on = [name for name in SWITCHES_IN_NAME if model.get(name) is True]
+    switched_on = switches_in_name(model)
     return " with ".join([model["arch"], *([" and ".join(switched_on)] if switched_on else [])])
 
 

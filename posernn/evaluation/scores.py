@@ -174,7 +174,8 @@ def per_joint(
 def num_right(pred_crop: Float[np.ndarray, "N 16 2"], people: People, who: Int[np.ndarray, "P"]) -> list[str]:
     """Count the correct joints of the people in rows `who`, as text for figures: "9/14" of the scored joints."""
     errors = people.errors(pred_crop)[who][:, metrics.SCORED_JOINTS]
-    return [f"{(person <= people.measure.threshold).sum()}/{(~np.isnan(person)).sum()}" for person in errors]
+    threshold = people.measure.threshold
+    return [f"{(person <= threshold).sum()}/{(~np.isnan(person)).sum()}" for person in errors]
 
 
 def rounded(values: dict, digits: int = 4) -> dict:

@@ -14,7 +14,7 @@ from posernn.data.cropping import Box
 from posernn.pose import geometry
 from posernn.runtime.errors import InputError
 
-MARGIN = geometry.PERSON_BOX_SIDE / 200
+MARGIN = geometry.PERSON_BOX_SIDE / geometry.PERSON_HEIGHT
 """Side of a `person` crop, in heights of the person."""
 
 
@@ -35,18 +35,6 @@ def whole(size: tuple[int, int]) -> Float[np.ndarray, "1 4"]:
     return np.array([[-0.5, -0.5, size[0] - 0.5, size[1] - 0.5]])
 
 
-def from_center(center_image: Float[np.ndarray, "2"], scale: float) -> Float[np.ndarray, "4"]:
-    """Return the box of a person from MPII's centre and scale: `crop_box` of it is MPII's person box.
-
-    Args:
-        center_image: image px, (2,) xy.
-        scale: person height / 200 px.
-    """
-    box = geometry.person_box(center_image, scale)
-    center = (box[:2] + box[2:]) / 2
-    return np.concatenate([center + (box[:2] - center) / MARGIN, center + (box[2:] - center) / MARGIN])
-
-
 def crop_box(box_image: Float[np.ndarray, "4"], size: tuple[int, int], crops: Crops) -> Float[np.ndarray, "4"]:
     """Return the box of the crop that shows a person as the training crops did.
 
@@ -58,9 +46,7 @@ def crop_box(box_image: Float[np.ndarray, "4"], size: tuple[int, int], crops: Cr
         (4,) xyxy, image px.
     """
     if crops.box == "person":
-        square = geometry.square_box(box_image)
-        center = (square[:2] + square[2:]) / 2
-        return np.concatenate([center, center]) + MARGIN * (square - np.concatenate([center, center]))
+        return geometry.grow(geometry.square_box(box_image), MARGIN)
     low = np.maximum(box_image[:2], -0.5)
     clipped = np.concatenate([low, np.minimum(box_image[2:], np.asarray(size) - 0.5)])
     return geometry.square_box(clipped) if crops.keep_aspect else clipped

@@ -12,7 +12,7 @@ from posernn.runtime.files import replacing
 
 
 class _Outputs(nn.Module):
-    """Returns what is exported: joints, and the confidence where the model gives one."""
+    """Returns the outputs of the exported model: joints, and the confidence where the model gives one."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

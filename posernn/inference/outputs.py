@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 import pyarrow as pa
 
-from posernn.data import schemas
+from posernn.data import coco_export, schemas
 from posernn.inference.estimator import Poses
-from posernn.pose.skeleton import LIMBS, Joint
+from posernn.pose.skeleton import Joint
 from posernn.runtime import files
 from posernn.runtime.errors import InputError
 
@@ -105,7 +105,7 @@ def _coco(photos: Sequence[Photo]) -> dict[str, Any]:
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
-                    "category_id": 1,
+                    "category_id": coco_export.PERSON,
                     "iscrowd": 0,
                     "bbox": np.round([*(box[:2] + 0.5), width, height], 2).tolist(),
                     "area": round(width * height, 2),
@@ -118,12 +118,7 @@ def _coco(photos: Sequence[Photo]) -> dict[str, Any]:
         {"id": number, "file_name": photo.image, "width": photo.size[0], "height": photo.size[1]}
         for number, photo in enumerate(photos, start=1)
     ]
-    category = {
-        "id": 1,
-        "name": "person",
-        "keypoints": [joint.name.lower() for joint in Joint],
-        "skeleton": [[one + 1, other + 1] for one, other in LIMBS],
-    }
+    category = {"id": coco_export.PERSON, "name": "person"} | coco_export.JOINTS
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 

@@ -19,10 +19,6 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 """A folder for each model in the package, as `save` writes it; the weights are float16."""
 
 
-SWITCHES_IN_NAME = ("attention",)
-"""Switches that readers know a model by, where they are on: "lstm with attention"."""
-
-
 def architectures() -> list[str]:
     """List the names of all architectures: the files of this folder but for the contract."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "contract"))
@@ -37,6 +33,11 @@ def module_of(arch: str) -> Any:
     if arch not in architectures():
         raise ValueError(f"models: expected one of {', '.join(architectures())}, got {arch!r}")
     return import_module(f"posernn.models.{arch}")
+
+
+def switches_in_name(settings: Mapping[str, Any]) -> list[str]:
+    """List the switches that are on and that readers know a model by: attention, as in "lstm with attention"."""
+    return [name for name in ("attention",) if settings.get(name) is True]
 
 
 def build(arch: str, settings: "Settings") -> "nn.Module":

@@ -5,7 +5,7 @@ Source: Xiao et al. 2018 (SimpleBaselines), with the top-down head of Lin et al.
 
 from typing import Annotated, Literal
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ from posernn.models import contract
 from posernn.models.contract import Prediction, TrunkWidth, Truth
 from posernn.models.parts.heads import TopDown
 from posernn.models.parts.readouts import Decode, Distribution, FcReadout, MapReadout, mirrored
-from posernn.models.parts.trunks import layers_up_to, load_weights, make_trunk
+from posernn.models.parts.trunks import Images, layers_up_to, load_weights, make_trunk
 
 
 class Settings(contract.Settings):
@@ -87,14 +87,12 @@ class Heatmap(_Pretrained):
         self.head = TopDown(self.trunk.channels, settings.channels)
         self.readout = MapReadout(settings.channels, self.trunk.channels[-1])
 
-    def logits(self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B 16 P"]:
+    def logits(self, images: Images) -> Float[Tensor, "B 16 P"]:
         """Compute the logits of each joint's cells and of outside."""
         features = self.trunk(images)
         return self.readout(self.head(features), features[-1])
 
-    def forward(
-        self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], truth: Truth | None = None
-    ) -> Prediction:
+    def forward(self, images: Images, truth: Truth | None = None) -> Prediction:
         """Predict joints from crops, with their maps; see `contract.Model`."""
         logits = self.logits(images)
         if self.flip_test and not self.training:
@@ -117,9 +115,7 @@ class Regression(_Pretrained):
         super().__init__(settings)
         self.readout = FcReadout(self.trunk.channels[-1])
 
-    def forward(
-        self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], truth: Truth | None = None
-    ) -> Prediction:
+    def forward(self, images: Images, truth: Truth | None = None) -> Prediction:
         """Predict joints from crops; the loss is the negative log likelihood. See `contract.Model`."""
         found = self.readout(self.trunk(images)[-1])
         log_prob = found.log_prob(truth.joints_unit) if truth else None

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from posernn.pose.skeleton import LIMBS, Joint
-from posernn.report.style import LEFT, MIDDLE, RIGHT
+from posernn.report.people import SIDE_COLORS, side_of
 from posernn.runtime.files import replacing
 
 LINE = 1 / 120
@@ -74,9 +74,9 @@ def _layer(joints: np.ndarray, box: np.ndarray, size: list[int], width: float) -
     for limb in limbs:
         _line(pen, joints[list(limb)], "black", 1.6 * width)
     for limb in limbs:
-        _line(pen, joints[list(limb)], _color(limb), width)
+        _line(pen, joints[list(limb)], SIDE_COLORS[side_of(limb)], width)
     for joint in known:
-        _dot(pen, joints[joint], _color((joint,)), 0.8 * width)
+        _dot(pen, joints[joint], SIDE_COLORS[side_of((joint,))], 0.8 * width)
     return layer.reduce(fine) if fine > 1 else layer
 
 
@@ -88,8 +88,3 @@ def _line(pen: ImageDraw.ImageDraw, ends: np.ndarray, color: str, width: float) 
 
 def _dot(pen: ImageDraw.ImageDraw, place: np.ndarray, color: str, radius: float) -> None:
     pen.ellipse([*(place - radius).tolist(), *(place + radius).tolist()], fill=color)
-
-
-def _color(joints: tuple[Joint, ...]) -> str:
-    names = " ".join(joint.name for joint in joints)
-    return RIGHT if "RIGHT" in names else LEFT if "LEFT" in names else MIDDLE

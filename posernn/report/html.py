@@ -142,17 +142,7 @@ def _data(comparison: Comparison, held_out: HeldOut, entries: Mapping[str, Entry
             for name, curve in comparison.curves.items()
         ],
         "rmse_top": 1.1 * float(np.quantile(known, 0.95)) if known.size else None,
-        "entries": [
-            _entry(
-                name,
-                comparison.labels[name],
-                entry,
-                people,
-                comparison.joint_orders[name],
-                comparison.measure.threshold,
-            )
-            for name, entry in entries.items()
-        ],
+        "entries": [_entry(name, entry, people, comparison) for name, entry in entries.items()],
         "disagreement": _plain(disagreement([entry.pred_crop for entry in entries.values()], people), 2),
         "people": _people(held_out),
         "sample": list(held_out.sample),
@@ -175,10 +165,9 @@ def _people(held_out: HeldOut) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(
-    name: str, label: str, entry: Entry, people: People, joint_order: str | None, threshold: float
-) -> dict[str, Any]:
-    errors, history = people.errors(entry.pred_crop), entry.history
+def _entry(name: str, entry: Entry, people: People, comparison: Comparison) -> dict[str, Any]:
+    errors, history, joint_order = people.errors(entry.pred_crop), entry.history, comparison.joint_orders[name]
+    threshold = comparison.measure.threshold
     maps = None
     if entry.maps is not None:
         who, weights = entry.maps
@@ -194,7 +183,7 @@ def _entry(
     train, val = (_plain(history[key], 2) for key in ("train_rmse", "val_rmse"))
     return {
         "name": name,
-        "label": label,
+        "label": comparison.labels[name],
         "order": [int(joint) for joint in DECODE_ORDERS[joint_order]] if joint_order else None,
         "joints": [[_point(point) for point in joints] for joints in _plain(entry.pred_crop, 1)],
         "errors": _plain(np.minimum(errors, 99.0), 2),
@@ -230,7 +219,7 @@ def thumbnail(jpeg: bytes) -> str:
 
 
 def _plain(values: np.ndarray, digits: int) -> Any:
-    """Round to nested lists; what is not finite becomes None."""
+    """Round to nested lists; NaN and infinity become None."""
     rounded = np.round(values.astype(float), digits)
     plain = rounded.astype(object)
     plain[~np.isfinite(rounded)] = None

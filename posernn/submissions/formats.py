@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float
 
 from posernn.data import matlab, schemas
@@ -63,8 +64,7 @@ def read(path: Path, num_people: int | None = None) -> Submission:
         raise InputError(f"{path}: expected predictions, got nothing; check the path")
     if suffix == ".parquet":
         table = files.read_table(path, schemas.PREDICTIONS, schemas.PREDICTIONS.names)
-        keys = zip(*(table[name].to_pylist() for name in ("image", "image_index", "person_index")), strict=True)
-        return Submission(schemas.to_numpy(table, "joints_image").astype(np.float64), list(keys), 0, certain=True)
+        return Submission(schemas.to_numpy(table, "joints_image").astype(np.float64), keys_of(table), 0, certain=True)
     if suffix == ".json":
         return Submission(joints_of(path, _array_of_json(path, files.read_json(path)), num_people), None, 0)
     if suffix in (".npy", ".npz"):
@@ -77,6 +77,11 @@ def read(path: Path, num_people: int | None = None) -> Submission:
     if isinstance(array, eval_mpii.Annolist):
         return Submission(array.joints, array.keys, 1, certain=True)
     return Submission(joints_of(path, array, num_people), None, 1)
+
+
+def keys_of(table: pa.Table) -> list[Key]:
+    """Return the keys of the people in a table."""
+    return list(zip(*(table[name].to_pylist() for name in ("image", "image_index", "person_index")), strict=True))
 
 
 def joints_of(where: Path | str, array: Any, num_people: int | None = None) -> Float[np.ndarray, "N 16 2"]:

@@ -172,7 +172,7 @@ def _people_of_rows(where: str, submission: Submission, listed: list[Key] | None
 
 def _truth_of(where: str, keys: list[Key], people: pa.Table) -> pa.Table:
     """Return the rows of the people; a structure of another length than the release's has its own image_index."""
-    row_of = {key: row for row, key in enumerate(_keys(people))}
+    row_of = {key: row for row, key in enumerate(formats.keys_of(people))}
     row_of_name = {(image, person): row for (image, _, person), row in row_of.items()}
     rows = [row_of.get(key, row_of_name.get((key[0], key[2]))) for key in keys]
     unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
@@ -183,10 +183,6 @@ def _truth_of(where: str, keys: list[Key], people: pa.Table) -> pa.Table:
             f"{image_index}, person {person_index}); use the people.parquet of the same release"
         )
     return people.take(pa.array(rows, pa.int64()))
-
-
-def _keys(table: pa.Table) -> list[Key]:
-    return list(zip(*(table[name].to_pylist() for name in ("image", "image_index", "person_index")), strict=True))
 
 
 def _base_of(

@@ -13,7 +13,7 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from posernn.models.parts import weights as weights_of
-from posernn.models.parts.vgg import IMAGENET_MEAN, IMAGENET_STD, make_layers, normalize, scaled
+from posernn.models.parts.vgg import make_layers, normalize, scaled
 from posernn.models.parts.weights import StateDict
 from posernn.runtime.errors import InputError
 
@@ -56,7 +56,7 @@ class VggTrunk(nn.Module):
 
     def forward(self, images: Images) -> list[Float[Tensor, "B _ _ _"]]:
         """Compute the features of crops with pixels from 0 to 255, at each of STRIDES: (B, C, H, W)."""
-        values, found = normalize(images, IMAGENET_MEAN, IMAGENET_STD), []
+        values, found = normalize(images), []
         for place, layer in enumerate(self.features):
             values = layer(values)
             if place in self.places:
