@@ -7,7 +7,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # A file's tests run in one worker, because they share a project; on a large machine more workers cost more than they bring.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all lint bench audit experiments ui env requirements clean
+.PHONY: demo test test-all lint docs bench audit experiments ui env requirements clean
 
 demo: env
 	$(RUN) dvc repro
@@ -27,6 +27,10 @@ lint: env
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) PYTHONPATH=. lint-imports --no-logo --no-cache
+
+# The pages of docs/reference that are written from the code.
+docs: env
+	$(RUN) PYTHONPATH=. python docs/reference/generate.py
 
 # All experiments: what was changed, Total PCKh and the difference from the first entry with its interval.
 experiments: env

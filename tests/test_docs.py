@@ -44,7 +44,7 @@ def test_make_targets_exist(document):
 @documents()
 def test_experiments_set_parameters_that_exist_to_values_that_are_allowed(document, tmp_path):
     for line in re.findall(r"^dvc exp run.*", TEXT[document].replace("\\\n", " "), flags=re.MULTILINE):
-        if "soft_argmax" in line:  # the model of docs/add-a-model.md, which test_pipeline.py adds and trains
+        if "soft_argmax" in line:  # the model of docs/how-to/add-a-model.md, which test_pipeline.py adds and trains
             continue
         yaml = YAML(typ="safe", pure=True)
         values = parameters()
