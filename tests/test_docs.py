@@ -17,6 +17,7 @@ PAGES = (
     "data/README.md",
     "data/splits/README.md",
     "benchmarks/README.md",
+    "posernn/models/pretrained/rendered-small/README.md",
 )
 DOCUMENTS = [*(ROOT / page for page in PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
@@ -26,11 +27,48 @@ def documents():
     return pytest.mark.parametrize("document", TEXT, ids=lambda path: str(path.relative_to(ROOT)))
 
 
+def anchors(document):
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @documents()
 def test_links_lead_somewhere(document):
-    links = re.findall(r"\]\(([^)#\s]+)", TEXT[document])
-    here = [link for link in links if "://" not in link and "reports/" not in link]  # the pipeline writes reports
-    assert [link for link in here if not (document.parent / link).exists()] == []
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?", TEXT[document])
+    broken = []
+    for link, anchor in links:
+        if "://" in link or "reports/" in link:  # the pipeline writes reports
+            continue
+        target = document.parent / link if link else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{link}#{anchor}")
+    assert broken == []
+
+
+def test_the_index_lists_every_page():
+    index = ROOT / "docs/README.md"
+    linked = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#\s]+)", TEXT[index])}
+    pages = {path.resolve() for path in TEXT if "docs" in path.parts and "decisions" not in path.parts} - {index}
+    assert sorted(str(page) for page in pages - linked) == []
+
+
+def test_pages_that_code_and_parameters_name_exist():
+    files = [ROOT / "params.yaml", *(path for room in ("posernn", "stages") for path in (ROOT / room).rglob("*.py"))]
+    named = {name for file in files for name in re.findall(r"docs/[\w/.-]*\w", file.read_text(encoding="utf-8"))}
+    assert "docs/how-to/deploy.md" in named
+    assert [name for name in sorted(named) if not list(ROOT.glob(f"{name}*"))] == []
+
+
+@documents()
+def test_commands_and_options_of_posernn_exist(document):
+    known = get_command(app).commands
+    for name, rest in re.findall(r"(?:^|`)posernn ([a-z]+)\b([^`\n]*)", TEXT[document], flags=re.MULTILINE):
+        assert name in known, f"posernn {name}"
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        used = set(re.findall(r"(?<!\S)--[\w-]+", rest.split("#")[0])) - {"--help"}
+        assert used <= options, f"posernn {name}{rest}"
 
 
 @documents()

@@ -136,7 +136,7 @@ def commands() -> Iterator[str]:
     yield "# Commands\n\n`posernn COMMAND --help` prints the same."
     yield f"## Exit codes\n\n{table('code | meaning', [(str(code), about) for code, about in EXIT_CODES.items()])}"
     for name, command in typer.main.get_command(app).commands.items():
-        yield f"## posernn {name}\n\n```\n{usage(f'posernn {name}', command)}\n```"
+        yield f"## posernn {name}\n\n`{usage(f'posernn {name}', command)}`"
         yield inspect.cleandoc(command.help or described(name, None))
         rows = []
         for one in command.params:
