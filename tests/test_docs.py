@@ -88,7 +88,7 @@ def test_experiments_set_parameters_that_exist_to_values_that_are_allowed(docume
         if "soft_argmax" in line:  # the model of docs/how-to/add-a-model.md, which test_pipeline.py adds and trains
             continue
         yaml = YAML(typ="safe", pure=True)
-        values = parameters()
+        values = parameters(synthetic={"iterations_of": {"heatmap": 1}})
         if "dataset=own" in line:
             values |= yaml.load(re.search(r"```yaml\n(own:\n.*?)```", TEXT[document], re.DOTALL)[1])
         for key, value in re.findall(r"-S ([\w.]+)=(\S+?)(?=[\s;]|$)", line):
