@@ -59,7 +59,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 
 # Benchmarks, minutes each: run them after `make demo` on an idle machine.
 bench: env
-	for name in parse crops processes feeding memory training gpu tracking evaluate start; do \
+	for name in parse crops processes feeding memory training gpu tracking evaluate decoders start; do \
 	  $(RUN) PYTHONPATH=. python benchmarks/$$name.py || exit 1; done
 
 # Known vulnerabilities of the pinned packages; asks a database on the internet.
