@@ -8,7 +8,8 @@ Axis letters: B batch, J joints, T steps, C channels, H W map, M places of the m
 D width of a step.
 """
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -187,7 +188,8 @@ class TransformerDecoder(Decoder):
     def scene(self, features: Float[Tensor, "B C H W"]) -> Scene:
         """Prepare features for any number of steps; see `Decoder.scene`."""
         scene = super().scene(features)
-        return scene._replace(attended=tuple(part for block in self.blocks for part in block.attended(scene.memory)))
+        blocks = cast(Iterable[_Block], self.blocks)
+        return scene._replace(attended=tuple(part for block in blocks for part in block.attended(scene.memory)))
 
     def advance(
         self, inputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None, past: Any
