@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from posernn.models import contract
 from posernn.models.contract import Prediction, TrunkWidth, Truth
-from posernn.models.parts.decoders import Decoder, Feedback, LocatorDecoder, LstmDecoder, TransformerDecoder
+from posernn.models.parts.decoders import Decoder, Feedback, History, LocatorDecoder, LstmDecoder, TransformerDecoder
 from posernn.models.parts.heads import TopDown
 from posernn.models.parts.histories import Regime, history_of
 from posernn.models.parts.readouts import Decode, Distribution, mirrored
-from posernn.models.parts.search import greedy, teacher_forced
+from posernn.models.parts.search import given_first, greedy, teacher_forced
 from posernn.models.parts.trunks import Images, TrunkModel, load_weights
 from posernn.pose.skeleton import CHAIN_ORDERS, NUM_JOINTS, SCORED_JOINTS
 
@@ -121,6 +121,18 @@ class Chain(TrunkModel):
             return self.decoding(features, truth)
         return self.decoding(features, truth, mirror_features=self.features(images.flip(-1)))
 
+    def complete(self, images: Images, given: History) -> Prediction:
+        """Predict the joints of crops of which some are given, for example by clicks: these come first in the order.
+
+        Args:
+            images: see `contract.Model`.
+            given: joints, unit of the crop.
+
+        Raises:
+            ValueError: the decoder tells no joint of another.
+        """
+        return self.decoding.complete(self.features(images), given)
+
 
 class Decoding(nn.Module):
     """A decoder with its training: features at stride 4 -> a prediction.
@@ -172,10 +184,25 @@ class Decoding(nn.Module):
                 mirror = greedy(decoder, decoder.scene(mirror_features), order, how=settings.decode).logits
                 logits = (logits + mirrored(mirror)) / 2
             found = Distribution.of(logits, settings.crop_size)
-        joints_unit, confidence = found.decode(settings.decode)
+        return self._prediction(found, truth, forced)
+
+    def complete(self, features: Float[Tensor, "B C H W"], given: History) -> Prediction:
+        """Predict the joints of which some are given; see `Chain.complete`."""
+        if not self.decoder.sees_history:
+            raise ValueError("expected a chain with feedback, got one without: no joint is told of another")
+        order = given_first(self.order(features), given)
+        decoded = greedy(self.decoder, self.decoder.scene(features), order, given=given, how=self.settings.decode)
+        found = self._prediction(Distribution.of(decoded.logits, self.settings.crop_size), None, None)
+        assert found.confidence is not None  # maps have one
+        return found._replace(
+            joints_unit=decoded.joints_unit, confidence=torch.where(given.known, 1.0, found.confidence)
+        )
+
+    def _prediction(self, found: Distribution, truth: Truth | None, forced: Distribution | None) -> Prediction:
+        joints_unit, confidence = found.decode(self.settings.decode)
         return Prediction(
             joints_unit,
-            loss=forced.cross_entropy(truth.joints_unit, settings.sigma) if truth and forced else None,
+            loss=forced.cross_entropy(truth.joints_unit, self.settings.sigma) if truth and forced else None,
             confidence=confidence,
             log_prob=forced.log_prob(truth.joints_unit) if truth and forced else None,
             maps=found.maps(),

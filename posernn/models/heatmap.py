@@ -68,6 +68,10 @@ class Heatmap(TrunkModel):
         self.head = TopDown(self.trunk.channels, settings.channels)
         self.readout = MapReadout(settings.channels, self.trunk.channels[-1])
 
+    def features(self, images: Images) -> Float[Tensor, "B C H W"]:
+        """Compute the features that the maps are read from: those of stride 4."""
+        return self.head(self.trunk(images))
+
     def logits(self, images: Images) -> Float[Tensor, "B 16 P"]:
         """Compute the logits of each joint's cells and of outside."""
         features = self.trunk(images)
