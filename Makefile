@@ -14,7 +14,7 @@ demo: env
 	@echo; sed '/^| the paper/,$$d' reports/table.md
 	@echo; echo "The whole report, to open in a browser: reports/index.html"
 
-# The study of docs/results.md: decoders on the same features, several seeds. Hours on a laptop; stopped, it goes on.
+# The study of docs/explanation/results.md: decoders on the same features, several seeds. Hours on a laptop; stopped, it goes on.
 study: env
 	$(RUN) dvc repro study/dvc.yaml
 

@@ -47,6 +47,7 @@ NOT_RUN = {
     "posernn export results/baseline/predictions.parquet --coco": "the same",
     "pytest": "test_pipeline.py follows add-a-model.md",
     "dvc exp run -S model.arch=soft_argmax": "the same",
+    "posernn predict runs/chain": "needs a trained chain, which is no entry of the demo; test_predict.py has --given",
     "torchrun": "needs two machines; test_distributed.py starts two processes",
     "dvc commit train@model": "follows torchrun",
     "dask": "needs two machines; test_cluster.py starts a cluster",
