@@ -63,7 +63,7 @@ def unit_of_share(people: pa.Table) -> str:
         return "video"
     if any(of_video):
         return f"video, and by picture for the {of_video.count(False):,} of {len(of_video):,} people of no known video"
-    return "picture: no video is known, so a scene may be in several pictures, on both sides"
+    return "picture: no video is known, so pictures of one scene may be in train and in val"
 
 
 if __name__ == "__main__":

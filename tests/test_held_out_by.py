@@ -10,7 +10,7 @@ from test_mpii import image, point, rectangle, write
 
 from stages import parse
 
-BY_PICTURE = "picture: no video is known, so a scene may be in several pictures, on both sides"
+BY_PICTURE = "picture: no video is known, so pictures of one scene may be in train and in val"
 
 
 @pytest.fixture(autouse=True)
