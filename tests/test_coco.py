@@ -143,7 +143,8 @@ def test_a_person_who_is_rejected_leaves_the_others_as_they_are():
     people, rejected, _ = parse(nobody, somebody)
     alone, *_ = parse(somebody)
     assert reasons(rejected) == [(0, 0, "no joint is annotated")]
-    assert people.drop(["image_index"]).equals(alone.drop(["image_index"]))
+    one, other = (repr(table.drop(["image_index"]).to_pylist()) for table in (people, alone))  # NaN is not NaN
+    assert one == other
 
 
 @pytest.mark.parametrize("bbox", [None, [], [10, 20, 0, 0], [10, 20, 60], ["a", 2, 3, 4], [1e9, 0, 60, 120]])
