@@ -99,11 +99,13 @@ class Params(Section):
             return settings.model_validate(values)
         except ValidationError as error:
             first = first_of(error)
+            if not first["loc"]:  # about several settings at once
+                raise InputError(f"{self.path}: {where}: {first['ctx']['error']}") from error
             key = str(first["loc"][0])
             if first["type"] != "extra_forbidden":
                 raise InputError(f"{self.path}: {where}.{key}: {complaint(first)}") from error
             others = _architectures_with(key)
-            hint = f"it belongs to arch: {others[0]}" if others else instead(key, settings)
+            hint = f"it belongs to arch: {' or '.join(others)}" if others else instead(key, settings)
             raise InputError(f"{self.path}: {where}.{key}: unknown key; {hint}") from error
 
 
