@@ -16,6 +16,7 @@ from posernn import models, params
 from posernn.cli.main import EXIT_CODES, app
 from posernn.data import schemas
 from posernn.inference import outputs
+from posernn.params import sections
 from posernn.training.loop import HistoryRow
 
 HERE = Path(__file__).parent
@@ -85,9 +86,9 @@ def parameters() -> Iterator[str]:
     yield "# Parameters\n\nTheir values are in [params.yaml](../../params.yaml)."
     yield "A wrong name, type or value ends a stage with one line before it does any work."
     yield f"## dataset\n\n{described('dataset', about['dataset']).capitalize()}. A section, here `synthetic`, has:"
-    yield rows("synthetic", params.Dataset)
+    yield rows("synthetic", sections.Dataset)
     for name in ("parse", "crops", "train", "train.augment", "evaluate", "report"):
-        schema = getattr(params, name.split(".")[-1].capitalize())
+        schema = getattr(sections, name.split(".")[-1].capitalize())
         yield f"## {name}\n\n{schema.__doc__}\n\n{rows(name, schema)}"
     yield f"## Entries\n\nSections with `arch` ({', '.join(params.ENTRIES)} and your own) are the models to compare."
     yield "An entry may override the parameters of its architecture, and `train` in a section of that name."
