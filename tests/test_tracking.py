@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
-from posernn.runtime import browse, publish, store, tracking
+from posernn.runtime import browse, publish, tracking, view
 from posernn.runtime.errors import InputError
 
 PYTHON = sys.executable
@@ -138,13 +138,13 @@ def test_the_experiment_opens_as_model_training_and_has_a_view_that_is_sorted_by
         pass
     client = MlflowClient(tracking.backend_uri())
     number = client.get_experiment_by_name("posernn").experiment_id
-    for name in store.EXPERIMENT_TAGS:  # as in an experiment of an earlier version
+    for name in view.EXPERIMENT_TAGS:  # as in an experiment of an earlier version
         client.delete_experiment_tag(number, name)
     publish.sync()
     tags = client.get_experiment(number).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
-    view = json.loads(json.loads(tags["mlflow.sharedViewState.posernn"])["state"])
-    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`val/pckh_total`", False)
+    state = json.loads(json.loads(tags["mlflow.sharedViewState.posernn"])["state"])
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/pckh_total`", False)
     client.set_experiment_tag(number, "mlflow.sharedViewState.posernn", "the user's own")
     with record(project):
         pass
