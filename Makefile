@@ -7,12 +7,16 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # A file's tests run in one worker, because they share a project; on a large machine more workers cost more than they bring.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all lint bench audit experiments ui env requirements clean
+.PHONY: demo study test test-all lint bench audit experiments ui env requirements clean
 
 demo: env
 	$(RUN) dvc repro
 	@echo; sed '/^| the paper/,$$d' reports/table.md
 	@echo; echo "The whole report, to open in a browser: reports/index.html"
+
+# The study of docs/results.md: decoders on the same features, several seeds. Hours on a laptop; stopped, it goes on.
+study: env
+	$(RUN) dvc repro study/dvc.yaml
 
 # What a change is likely to break, one tiny pipeline included: minutes.
 test: env

@@ -204,11 +204,13 @@ class Params(_Section):
             return settings.model_validate(values)
         except ValidationError as error:
             first = _first(error)
+            if not first["loc"]:  # about several settings at once
+                raise InputError(f"{self.path}: {where}: {first['ctx']['error']}") from error
             key = str(first["loc"][0])
             if first["type"] != "extra_forbidden":
                 raise InputError(f"{self.path}: {where}.{key}: {_complaint(first)}") from error
             others = self._architectures_with(key)
-            hint = f"it belongs to arch: {others[0]}" if others else _instead(key, settings)
+            hint = f"it belongs to arch: {' or '.join(others)}" if others else _instead(key, settings)
             raise InputError(f"{self.path}: {where}.{key}: unknown key; {hint}") from error
 
     def _architectures_with(self, key: str) -> list[str]:

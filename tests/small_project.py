@@ -92,6 +92,7 @@ def parameters(path=ROOT / "params.yaml", **changes):
     values["pretrained"] = {"arch": "heatmap"}
     if "lstm" not in values:  # the architecture has no section of its own
         values["model"] |= {key: VALUES[key] for key in ("layers", "hidden_size", "joint_order")}
+    values["chain"]["joint_order"] = "torso_first"
     values["report"] = {"pictures": False}
     for section, of_section in changes.items():
         values[section].update(of_section)

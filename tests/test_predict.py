@@ -392,3 +392,54 @@ def test_one_photo_is_in_memory_at_a_time(here, monkeypatch):
 
 def test_the_format_follows_the_suffix_in_any_case(tmp_path):
     assert outputs.format_of(tmp_path / "P.CSV") == "csv"
+
+
+def chain(folder, **changes):
+    """Write an untrained chain whose joints depend on those before them; give its folder."""
+    arch, settings = next(case for case in tiny_models.TINY if case[0] == "chain")
+    settings = settings.model_copy(update=changes)
+    torch.manual_seed(0)
+    models.save(folder, models.build(arch, settings), arch, settings, tiny_models.CROPS)
+    return folder
+
+
+def test_given_joints_stay_and_the_others_follow_from_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = chain(tmp_path / "chain")
+    photo(tmp_path / "photo.png")
+    box = [10, 5, 60, 35]
+    assert run(folder, "photo.png", "--box", "10,5,60,35", "--given", "left_wrist=30,20", "--out", "a.json")[0] == 0
+    person = read_json(tmp_path / "a.json")[0]
+    joints = person["joints_image"]
+    np.testing.assert_allclose(joints["left wrist"], [30, 20], atol=1e-4)
+    assert person["confidence"]["left wrist"] == 1
+    model = posernn.load(folder)
+    free = model.predict("photo.png", boxes=box)
+    same = model.predict("photo.png", boxes=box, given={"left wrist": (30, 20)})
+    np.testing.assert_allclose(same.joints_image[0, Joint.RIGHT_ANKLE], joints["right ankle"], atol=0.01)
+    assert np.abs(same.joints_image - free.joints_image).max(axis=2)[0, Joint.RIGHT_ANKLE] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "message"),
+    [
+        ({}, ["--given", "wrist=1,2"], "given: expected a joint, got 'wrist'; there are right_ankle, "),
+        ({}, ["--given", "left_wrist=1"], "--given: expected x,y in px, got 1"),
+        ({}, ["--given", "left_wrist=1,2", "--box", "1,1,9,9"], "given: expected one person, got 2"),
+        (
+            {"decoder": "parallel", "feedback": "none", "history": "truth"},
+            ["--given", "left_wrist=1,2"],
+            "with feedback",
+        ),
+        (None, ["--given", "left_wrist=1,2"], "given: expected a chain, got a model"),
+    ],
+    ids=str,
+)
+def test_a_joint_that_cannot_be_given_is_one_line(tmp_path, monkeypatch, settings, options, message):
+    monkeypatch.chdir(tmp_path)
+    folder = save(tmp_path / "cnn") if settings is None else chain(tmp_path / "chain", **settings)
+    photo(tmp_path / "photo.png")
+    code, _, stderr = run(folder, "photo.png", "--box", "10,5,60,35", *options)
+    assert code == 1
+    assert message in stderr
+    assert stderr.count("\n") <= 2  # and the progress

@@ -67,6 +67,13 @@ def predict(
         Path | None,
         typer.Option(help="Weights of the detector that finds people where no box is given; else downloaded once."),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A joint that is known, left_wrist=120,80 in px of the upright photo; once for each joint. A chain "
+            "predicts the others from it."
+        ),
+    ] = None,
     draw: Annotated[Path | None, typer.Option(help="Folder for copies of the photos with the people drawn.")] = None,
 ) -> None:
     """Predict the 16 joints of the people in photos."""
@@ -79,7 +86,7 @@ def predict(
         raise InputError(f"--draw: expected another folder than that of the photos, got {draw}; name a new one")
     model = estimator.load(run, detector_weights=detector_weights)
     find_people = _people_finder(model, paths, box, boxes, whole, center, scale)
-    found, left_out = _predict_all(model, paths, find_people, draw)
+    found, left_out = _predict_all(model, paths, find_people, _joints(given, paths), draw)
     for reason in left_out:
         typer.echo(f"left out: {reason}", err=True)
     if not found:
@@ -107,7 +114,11 @@ def _common_folder(paths: Sequence[Path]) -> Path:
 
 
 def _predict_all(
-    model: "Estimator", paths: Sequence[Path], find_people: FindPeople, draw: Path | None
+    model: "Estimator",
+    paths: Sequence[Path],
+    find_people: FindPeople,
+    given: "dict[str, np.ndarray] | None",
+    draw: Path | None,
 ) -> "tuple[list[Photo], list[str]]":
     """Predict photo by photo: the pixels of one are in memory at a time.
 
@@ -127,7 +138,7 @@ def _predict_all(
         for done, path in enumerate(paths, start=1):
             try:
                 picture = photos.read(path)
-                poses = model.predict_people(picture, find_people(path, picture))
+                poses = model.predict_people(picture, find_people(path, picture), given)
             except UnusableError as error:
                 left_out.append(f"{path}: {error}")
             else:
@@ -181,6 +192,16 @@ def _people_finder(
     if boxes:
         return _known(box_files.read(boxes, paths), paths, str(boxes))
     return _detected(model)
+
+
+def _joints(given: list[str] | None, paths: Sequence[Path]) -> "dict[str, np.ndarray] | None":
+    """Parse the values of --given: name=x,y."""
+    if not given:
+        return None
+    if len(paths) > 1:
+        raise InputError(f"--given: expected one photo, got {len(paths)}")
+    named = [text.partition("=") for text in given]
+    return {name: _numbers("--given", numbers, "x,y") for name, _, numbers in named}
 
 
 def _known(boxes: "dict[Path, np.ndarray]", paths: Sequence[Path], where: str) -> FindPeople:

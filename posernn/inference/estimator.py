@@ -1,5 +1,6 @@
 """A trained model for photos: boxes of people -> joints in the pixels of the photo."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,19 +8,25 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import ArrayLike
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from posernn import models
 from posernn.data.cropping import render
 from posernn.evaluation.predict import predict
 from posernn.inference import boxes, photos
 from posernn.inference.boxes import Crops
+from posernn.models.contract import Prediction
+from posernn.models.parts.decoders import History
 from posernn.pose import geometry
+from posernn.pose.skeleton import NUM_JOINTS, Joint
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json
+
+Given = Mapping[str, Sequence[float] | np.ndarray]
+"""Joints that are known: name -> xy, image px."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +63,13 @@ class Estimator:
     crops: Crops
     detector_weights: Path | None = None
 
-    def predict(self, image: photos.ImageLike, boxes: ArrayLike | Literal["whole"] | None = None) -> Poses:
+    def predict(
+        self,
+        image: photos.ImageLike,
+        boxes: ArrayLike | Literal["whole"] | None = None,
+        *,
+        given: Given | None = None,
+    ) -> Poses:
         """Predict the joints of the people in a photo.
 
         Args:
@@ -64,6 +77,8 @@ class Estimator:
                 orientation.
             boxes: (P, 4) or (4,) xyxy, px of the upright photo, around each person; "whole": the photo shows one
                 person, who fills it; None: torchvision's detector finds the people.
+            given: joints of a single person that are known, name such as "left_wrist" -> xy, px of the upright photo:
+                they stay, and a chain predicts the others from them.
         Returns:
             the people, in the order of the boxes; those that were detected by falling score.
         Raises:
@@ -78,23 +93,50 @@ class Estimator:
         """
         picture = photos.to_image(image)
         name = str(image) if isinstance(image, str | Path) else "the image"
-        return self.predict_people(picture, self._boxes_of(picture, boxes, name))
+        return self.predict_people(picture, self._boxes_of(picture, boxes, name), given)
 
-    def predict_people(self, picture: Image.Image, boxes_image: Float[np.ndarray, "P 4"]) -> Poses:
+    def predict_people(
+        self,
+        picture: Image.Image,
+        boxes_image: Float[np.ndarray, "P 4"],
+        given: Given | None = None,
+    ) -> Poses:
         """Predict the joints of people whose boxes are known.
 
         Args:
             picture: RGB, upright.
             boxes_image: (P, 4) xyxy, image px; accepted by `boxes.check`.
+            given: see `predict`.
         """
         if not len(boxes_image):
             return Poses(boxes_image, np.zeros((0, 16, 2)), None)
         cuts = [boxes.crop_box(box, picture.size, self.crops) for box in boxes_image]
         crops = np.stack([np.asarray(render(picture, cut, self.side)) for cut in cuts])  # (P, S, S, 3)
-        found = predict(self.module, torch.from_numpy(crops).permute(0, 3, 1, 2))
         affines = np.stack([geometry.crop_to_image(cut, self.side) for cut in cuts])  # (P, 2, 3)
+        images = torch.from_numpy(crops).permute(0, 3, 1, 2)
+        found = predict(self.module, images) if given is None else self._complete(images, affines, given)
         joints = geometry.transform(self.side * found.joints_unit.double().numpy(), affines)
         return Poses(boxes_image, joints, None if found.confidence is None else found.confidence.double().numpy())
+
+    @torch.inference_mode()
+    def _complete(
+        self, images: UInt8[Tensor, "P 3 S S"], affines: Float[np.ndarray, "P 2 3"], given: Given
+    ) -> Prediction:
+        """Predict the joints of one person of whom some are given."""
+        complete = getattr(self.module, "complete", None)
+        if complete is None:
+            raise InputError("given: expected a chain, got a model that tells no joint of another; train arch: chain")
+        if len(images) != 1:
+            raise InputError(f"given: expected one person, got {len(images)}; name one box")
+        joints, known = np.zeros((1, NUM_JOINTS, 2)), np.zeros((1, NUM_JOINTS), dtype=bool)
+        for name, place in given.items():
+            joint = _joint(name)
+            joints[0, joint], known[0, joint] = place, True
+        joints_unit = geometry.transform(joints, geometry.invert(affines)) / self.side
+        try:
+            return complete(images, History(torch.from_numpy(joints_unit).float(), torch.from_numpy(known)))
+        except ValueError as error:
+            raise InputError(f"given: {error}") from error
 
     def find_people(self, picture: Image.Image) -> Float[np.ndarray, "P 4"]:
         """Find the boxes of the people in an RGB picture; see `detector.find_people`."""
@@ -120,6 +162,14 @@ class Estimator:
         boxes_image = boxes.as_boxes("boxes", given)
         boxes.check("boxes", boxes_image, picture.size, name)
         return boxes_image
+
+
+def _joint(name: str) -> Joint:
+    try:
+        return Joint[name.strip().upper().replace(" ", "_")]
+    except KeyError:
+        names = ", ".join(joint.name.lower() for joint in Joint)
+        raise InputError(f"given: expected a joint, got {name!r}; there are {names}") from None
 
 
 def load(model: str | Path, *, detector_weights: str | Path | None = None) -> Estimator:

@@ -8,6 +8,8 @@ A model is one file in this folder, found by its name. The file has:
 - `load_pretrained(model, settings)`, optional: loads pretrained weights into a fresh model, before a training; loading
   a trained model does not call it.
 
+A module that predicts the other joints where some are given has `complete(images, given)`; see chain.py.
+
 The module's `forward(images, truth=None)` maps crops to a `Prediction`. The normalisation of pixels, the loss of each
 joint and the order of decoding are the model's own; the mean over annotated joints, the optimizer and the learning
 rate are the loop's. A module named `trunk` gets a learning rate of its own (`train.trunk_lr`). So heat maps,

@@ -13,7 +13,7 @@ from posernn.models import contract
 from posernn.models.contract import Prediction, TrunkWidth, Truth
 from posernn.models.parts.heads import TopDown
 from posernn.models.parts.readouts import Decode, Distribution, FcReadout, MapReadout, mirrored
-from posernn.models.parts.trunks import Images, layers_up_to, load_weights, make_trunk
+from posernn.models.parts.trunks import Images, TrunkModel, load_weights
 
 
 class Settings(contract.Settings):
@@ -57,35 +57,20 @@ def load_pretrained(model: "Heatmap | Regression", settings: Settings) -> None:
     load_weights(model.trunk, settings.weights)
 
 
-class _Pretrained(nn.Module):
-    """A trunk whose first layers and whose batch statistics may stay as they were pretrained."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.trunk = make_trunk(settings.trunk, settings.trunk_width)
-        pretrained = settings.weights != "none"
-        self._fixed = layers_up_to(self.trunk, settings.frozen_stride if pretrained else 0)
-        for layer in self._fixed:
-            layer.requires_grad_(False)
-        if settings.frozen_norm and pretrained:
-            self._fixed += [layer for layer in self.trunk.modules() if isinstance(layer, nn.BatchNorm2d)]
-
-    def train(self, mode: bool = True) -> "_Pretrained":
-        """Switch to training mode; frozen layers stay in eval mode."""
-        super().train(mode)
-        for layer in self._fixed:
-            layer.eval()
-        return self
-
-
-class Heatmap(_Pretrained):
+class Heatmap(TrunkModel):
     """A trunk, a top-down head to stride 4, and a distribution over the cells and outside for each joint."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+        super().__init__(
+            settings.trunk, settings.trunk_width, settings.weights, settings.frozen_stride, settings.frozen_norm
+        )
         self.sigma, self.decode, self.flip_test = settings.sigma, settings.decode, settings.flip_test
         self.head = TopDown(self.trunk.channels, settings.channels)
         self.readout = MapReadout(settings.channels, self.trunk.channels[-1])
+
+    def features(self, images: Images) -> Float[Tensor, "B C H W"]:
+        """Compute the features that the maps are read from: those of stride 4."""
+        return self.head(self.trunk(images))
 
     def logits(self, images: Images) -> Float[Tensor, "B 16 P"]:
         """Compute the logits of each joint's cells and of outside."""
@@ -108,11 +93,13 @@ class Heatmap(_Pretrained):
         )
 
 
-class Regression(_Pretrained):
+class Regression(TrunkModel):
     """The same trunk, with fully connected coordinates and their spread instead of maps."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+        super().__init__(
+            settings.trunk, settings.trunk_width, settings.weights, settings.frozen_stride, settings.frozen_norm
+        )
         self.readout = FcReadout(self.trunk.channels[-1])
 
     def forward(self, images: Images, truth: Truth | None = None) -> Prediction:

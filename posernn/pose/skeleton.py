@@ -118,3 +118,21 @@ DECODE_ORDERS: dict[str, tuple[Joint, ...]] = {
     ),
 }
 """Orders in which recurrent models can predict the joints. easy_first: head and trunk first, then outwards."""
+
+_MIDPOINTS = (J.THORAX, J.PELVIS)
+_TORSO_FIRST = tuple(joint for joint in DECODE_ORDERS["easy_first"] if joint not in _MIDPOINTS)
+
+CHAIN_ORDERS: dict[str, tuple[Joint, ...]] = {
+    "torso_first": (*_TORSO_FIRST, *_MIDPOINTS),
+    "torso_last": (*reversed(_TORSO_FIRST), *_MIDPOINTS),
+    "limb_by_limb": (
+        *(J.UPPER_NECK, J.HEAD_TOP, J.RIGHT_SHOULDER, J.RIGHT_ELBOW, J.RIGHT_WRIST, J.LEFT_SHOULDER, J.LEFT_ELBOW),
+        *(J.LEFT_WRIST, J.RIGHT_HIP, J.RIGHT_KNEE, J.RIGHT_ANKLE, J.LEFT_HIP, J.LEFT_KNEE, J.LEFT_ANKLE),
+        *_MIDPOINTS,
+    ),
+    "mpii": (*(joint for joint in Joint if joint not in _MIDPOINTS), *_MIDPOINTS),
+}
+"""Orders for chains, in which a joint is told those before it. Thorax and pelvis come last: in MPII they are midpoints
+of the shoulders and of the hips, so that a chain that has these has them for free."""
+
+DECODE_ORDERS |= CHAIN_ORDERS

@@ -215,6 +215,7 @@ def train(
             images, joints_unit, annotated = augment(images, joints_unit, annotated, amounts, train_crops.border)
         else:
             images = crop_center(images, train_crops.crop_size)
+        torch.manual_seed(_seed_of(seed, iteration, group.rank))
         model.train()
         for parameters in state.optimizer.param_groups:
             parameters["lr"] = rate * parameters["lr_scale"]
@@ -248,6 +249,11 @@ def train(
             state.losses.clear()
             state.errors.clear()
         yield Step(state.iteration, state.iteration * batch_size, batch_loss, row)
+
+
+def _seed_of(seed: int, iteration: int, rank: int) -> int:
+    """Seed a model's own random numbers, so that a resumed training draws those that an uninterrupted one draws."""
+    return int(np.random.default_rng([seed, iteration, 2, rank]).integers(2**63))
 
 
 def _squared_error(

@@ -54,7 +54,7 @@ class Distribution(NamedTuple):
     def centers(self) -> Float[Tensor, "W"]:
         """x of the cells' centres, and y, unit."""
         cells = self.cells.shape[-1]
-        return (torch.arange(cells, device=self.cells.device) + 0.5) / cells - 0.5 / self.side
+        return (torch.arange(cells, dtype=torch.float32, device=self.cells.device) + 0.5) / cells - 0.5 / self.side
 
     def maps(self) -> Float[Tensor, "B J H W"]:
         """Compute the probability of each cell, given that the joint is in the crop."""

@@ -119,6 +119,35 @@ def layers_up_to(trunk: VggTrunk | TimmTrunk, stride: int) -> list[nn.Module]:
     return found
 
 
+class TrunkModel(nn.Module):
+    """A model with a trunk, whose first layers and whose batch statistics may stay as they were pretrained.
+
+    Args:
+        trunk: name; see `make_trunk`.
+        width: share of VGG16's channels.
+        weights: none, pretrained or a file: with none, nothing is frozen.
+        frozen_stride: layers up to the features of this stride are not trained; 0: all are.
+        frozen_norm: batch normalisations of the trunk keep their statistics.
+    """
+
+    def __init__(self, trunk: str, width: float, weights: str, frozen_stride: int, frozen_norm: bool) -> None:
+        super().__init__()
+        self.trunk = make_trunk(trunk, width)
+        pretrained = weights != "none"
+        self._fixed = layers_up_to(self.trunk, frozen_stride if pretrained else 0)
+        for layer in self._fixed:
+            layer.requires_grad_(False)
+        if frozen_norm and pretrained:
+            self._fixed += [layer for layer in self.trunk.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+    def train(self, mode: bool = True) -> "TrunkModel":
+        """Switch to training mode; frozen layers stay in eval mode."""
+        super().train(mode)
+        for layer in self._fixed:
+            layer.eval()
+        return self
+
+
 def load_weights(trunk: VggTrunk | TimmTrunk, weights: str) -> None:
     """Load weights into a trunk: none, pretrained (on ImageNet), or a file with the trunk's own names.
 

@@ -1,0 +1,43 @@
+"""Places in the crop as vectors: cells and joints have the same code, so that a product of two says how near they are.
+
+Axis letters: B batch, W cells along a side, F features of a place.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FREQUENCIES = 6
+"""Sines and cosines of x and of y, from half a wave in the crop to 16 waves."""
+
+NUM_FEATURES = 2 + 4 * FREQUENCIES
+
+
+def place_features(places_unit: Float[Tensor, "*B 2"]) -> Float[Tensor, "*B F"]:
+    """Encode xy, unit, as themselves and as sines and cosines. Source: Vaswani et al. 2017; Tancik et al. 2020."""
+    factors = math.pi * 2.0 ** torch.arange(FREQUENCIES, device=places_unit.device)
+    angles = (places_unit[..., None] * factors).flatten(-2)  # (*B, 2 * FREQUENCIES)
+    return torch.cat([places_unit - 0.5, angles.sin(), angles.cos()], dim=-1)
+
+
+def cell_features(cells: int, side: int, like: Tensor) -> Float[Tensor, "F W W"]:
+    """Encode the centres of the cells of a map.
+
+    Args:
+        cells: W.
+        side: of the crop, px: unit 0 is the centre of its first pixel.
+        like: gives dtype and device.
+    """
+    centers = (torch.arange(cells, dtype=torch.float32, device=like.device) + 0.5) / cells - 0.5 / side
+    y, x = torch.meshgrid(centers, centers, indexing="ij")
+    return place_features(torch.stack([x, y], dim=-1)).permute(2, 0, 1).to(like)
+
+
+def gaussians(places_unit: Float[Tensor, "*B 2"], cells: int, side: int, sigma: float) -> Float[Tensor, "*B W W"]:
+    """Draw a Gaussian of `sigma` cells, 1 at its centre, around each place."""
+    centers = (torch.arange(cells, dtype=torch.float32, device=places_unit.device) + 0.5) / cells - 0.5 / side
+    distance = (places_unit[..., None] - centers) * cells / sigma  # (*B, 2, W)
+    along_x, along_y = (-0.5 * distance.square()).exp().unbind(dim=-2)
+    return along_y[..., :, None] * along_x[..., None, :]

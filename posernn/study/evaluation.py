@@ -1,0 +1,234 @@
+"""Evaluates a decoder of a study on the held-out people: bits of each joint, and poses under several decodings.
+
+What differs between two histories is measured with the same weights: none, the true one, somebody else's, the decoder's
+own. Axis letters: N people, J joints, P cells and outside.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from posernn.data.batches import Crops
+from posernn.evaluation.diagnostics import somebody_else
+from posernn.models.chain import Decoding
+from posernn.models.contract import Truth
+from posernn.models.parts import search
+from posernn.models.parts.decoders import History, Scene
+from posernn.models.parts.histories import no_history
+from posernn.models.parts.readouts import Decode, Distribution, num_cells
+from posernn.pose.skeleton import SCORED_JOINTS
+
+BATCH = 32
+TIMED = 25
+HISTORIES = ("hidden", "true", "other")
+TEMPERATURES = np.exp(np.linspace(math.log(0.5), math.log(2.5), 41))
+
+Way = Callable[[Scene, Tensor, Truth, np.ndarray], Tensor]
+"""Decodes a batch: scene, order, truth, rows -> joints, unit."""
+
+Batches = Iterator[tuple[Scene, Int[Tensor, "B 16"], Truth, Int[np.ndarray, "B"]]]
+
+
+@torch.inference_mode()
+def bits(decoding: Decoding, people: Crops, calibration: Crops, seed: int) -> dict[str, Float[np.ndarray, "N 16"]]:
+    """Measure -log2 p of the cell of each joint, under each of HISTORIES.
+
+    Logits are divided by a temperature that is fitted on other people, with history and without.
+
+    Args:
+        decoding: in eval mode.
+        people: features of the held-out people.
+        calibration: features of people for the temperature.
+        seed: of whose history somebody is told.
+
+    Returns:
+        (N, 16) by history; NaN where a joint is not annotated, or outside the crop.
+    """
+    found, side = {}, decoding.settings.crop_size
+    for history in HISTORIES if decoding.decoder.sees_history else HISTORIES[:1]:
+        if history != "other":  # somebody else's is taken for the true one
+            temperature = fit_temperature(_forced(decoding, calibration, history, seed))
+        forced = _forced(decoding, people, history, seed)
+        found[history] = torch.cat([_bits(logits / temperature, truth, side) for logits, truth in forced]).numpy()
+    return found
+
+
+@torch.inference_mode()
+def poses(
+    decoding: Decoding, people: Crops, *, beams: list[int], samples: int, given: list[int], seed: int
+) -> dict[str, Float[np.ndarray, "N 16 2"]]:
+    """Decode the held-out people in each way; joints, unit.
+
+    Args:
+        decoding: in eval mode.
+        people: features of the held-out people.
+        beams: widths.
+        samples: number of poses over which maps are averaged.
+        given: numbers of true joints that are given, chosen at random or as the least certain.
+        seed: of samples, of whose history somebody is told, and of the joints that are given.
+
+    Returns:
+        (N, 16, 2) by decoding: greedy, mode, and for a decoder that sees history also hidden, true, other, beam K,
+        marginal, given K random and given K uncertain.
+    """
+    ways: dict[str, Way] = {
+        "greedy": partial(_greedy, decoding, decoding.settings.decode),
+        "mode": partial(_greedy, decoding, "mode"),
+    }
+    if decoding.decoder.sees_history:
+        ways |= {history: partial(_told_pose, decoding, people, history, seed) for history in HISTORIES}
+        ways |= {f"beam {width}": partial(_beam, decoding, width) for width in beams}
+        ways["marginal"] = partial(_marginal, decoding, samples)
+        for choice in ("random", "uncertain"):
+            ways |= {f"given {num} {choice}": partial(_with_given, decoding, num, choice, seed) for num in given}
+    found = {}
+    for name, way in ways.items():
+        torch.manual_seed(seed)
+        found[name] = torch.cat([way(*batch) for batch in _batches(decoding, people)]).double().numpy()
+    return found
+
+
+@torch.inference_mode()
+def confidence(decoding: Decoding, people: Crops) -> Float[np.ndarray, "N 16"]:
+    """Compute the confidence of greedy decoding."""
+    parts = []
+    for scene, order, _, _ in _batches(decoding, people):
+        logits = search.greedy(decoding.decoder, scene, order, how=decoding.settings.decode).logits
+        parts.append(Distribution.of(logits, decoding.settings.crop_size).decode(decoding.settings.decode)[1])
+    return torch.cat(parts).double().numpy()
+
+
+@torch.inference_mode()
+def milliseconds(decoding: Decoding, people: Crops, *, beams: list[int], repeats: int = 5) -> dict[str, float]:
+    """Time the decoding of a batch of TIMED people from features: median ms a person."""
+    decoder, rows = decoding.decoder, np.arange(min(TIMED, len(people)))
+    features = people.images(rows)
+    order = decoding.order(features)
+    truth = Truth(people.joints_unit[rows], people.annotated[rows])
+    ways: dict[str, Way] = {"greedy": partial(_greedy, decoding, decoding.settings.decode)}
+    if decoder.sees_history:
+        ways |= {f"beam {width}": partial(_beam, decoding, width) for width in beams}
+    found = {}
+    for name, way in ways.items():
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            way(decoder.scene(features), order, truth, rows)
+            times.append(time.perf_counter() - start)
+        found[name] = round(1000 * float(np.median(times)) / len(rows), 3)
+    return found
+
+
+def fit_temperature(batches: Iterator[tuple[Float[Tensor, "B 16 P"], Truth]]) -> float:
+    """Find the temperature with the fewest bits. Source: Guo et al. 2017."""
+    totals = np.zeros(len(TEMPERATURES))
+    for logits, truth in batches:
+        for number, temperature in enumerate(TEMPERATURES):
+            totals[number] += float(_bits(logits / temperature, truth, side=None).nansum())
+    return float(TEMPERATURES[totals.argmin()])
+
+
+def _batches(decoding: Decoding, people: Crops) -> Batches:
+    for start in range(0, len(people), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(people)))
+        features = people.images(rows)
+        truth = Truth(people.joints_unit[rows], people.annotated[rows])
+        yield decoding.decoder.scene(features), decoding.order(features), truth, rows
+
+
+def _told(history: str, truth: Truth, people: Crops, rows: Int[np.ndarray, "B"], seed: int) -> History:
+    if history == "hidden":
+        return no_history(truth.joints_unit)
+    if history == "true":
+        return History(truth.joints_unit, truth.annotated)
+    others = somebody_else(len(people), seed)[rows]
+    return History(people.joints_unit[others], people.annotated[others])
+
+
+def _forced(decoding: Decoding, people: Crops, history: str, seed: int) -> Iterator[tuple[Tensor, Truth]]:
+    for scene, order, truth, rows in _batches(decoding, people):
+        told = _told(history, truth, people, rows, seed)
+        yield search.teacher_forced(decoding.decoder, scene, order, told), truth
+
+
+def _bits(logits: Float[Tensor, "B 16 P"], truth: Truth, side: int | None) -> Float[Tensor, "B 16"]:
+    """Compute -log2 p of each joint's cell; NaN where it has none."""
+    cells = num_cells(logits)
+    side = side or cells * 4
+    cell = (truth.joints_unit + 0.5 / side) * cells
+    inside = ((cell >= 0) & (cell < cells)).all(dim=2) & truth.annotated
+    column, row = cell.long().clamp(0, cells - 1).unbind(dim=2)
+    log_p = logits.float().log_softmax(dim=2).gather(2, (row * cells + column)[..., None])[..., 0]
+    return torch.where(inside, -log_p / math.log(2), torch.nan)
+
+
+def _decoded(decoding: Decoding, logits: Float[Tensor, "B 16 P"]) -> Float[Tensor, "B 16 2"]:
+    return Distribution.of(logits, decoding.settings.crop_size).decode(decoding.settings.decode)[0]
+
+
+def _greedy(
+    decoding: Decoding, how: Decode, scene: Scene, order: Int[Tensor, "B 16"], truth: Truth, rows: Int[np.ndarray, "B"]
+) -> Float[Tensor, "B 16 2"]:
+    return search.greedy(decoding.decoder, scene, order, how=how).joints_unit
+
+
+def _told_pose(
+    decoding: Decoding,
+    people: Crops,
+    history: str,
+    seed: int,
+    scene: Scene,
+    order: Int[Tensor, "B 16"],
+    truth: Truth,
+    rows: Int[np.ndarray, "B"],
+) -> Float[Tensor, "B 16 2"]:
+    told = _told(history, truth, people, rows, seed)
+    return _decoded(decoding, search.teacher_forced(decoding.decoder, scene, order, told))
+
+
+def _beam(
+    decoding: Decoding, width: int, scene: Scene, order: Int[Tensor, "B 16"], truth: Truth, rows: Int[np.ndarray, "B"]
+) -> Float[Tensor, "B 16 2"]:
+    return search.beam(decoding.decoder, scene, order, width, how=decoding.settings.decode).joints_unit
+
+
+def _marginal(
+    decoding: Decoding, samples: int, scene: Scene, order: Int[Tensor, "B 16"], truth: Truth, rows: Int[np.ndarray, "B"]
+) -> Float[Tensor, "B 16 2"]:
+    return _decoded(decoding, search.sample(decoding.decoder, scene, order, samples)[1])
+
+
+def _with_given(
+    decoding: Decoding,
+    num: int,
+    choice: str,
+    seed: int,
+    scene: Scene,
+    order: Int[Tensor, "B 16"],
+    truth: Truth,
+    rows: Int[np.ndarray, "B"],
+) -> Float[Tensor, "B 16 2"]:
+    """Decode with some true joints of each person given: random ones, or those that are least certain without."""
+    decoder = decoding.decoder
+    if choice == "random":
+        generator = torch.Generator().manual_seed(seed + int(rows[0]))
+        rank = torch.rand(truth.annotated.shape, generator=generator)
+    else:
+        free = search.greedy(decoder, scene, order)
+        rank = Distribution.of(free.logits, decoder.side).decode("local")[1]
+    candidates = truth.annotated & torch.isin(torch.arange(truth.annotated.shape[1]), torch.tensor(SCORED_JOINTS))
+    rank = torch.where(candidates, rank, torch.inf)
+    known = (rank.argsort(dim=1).argsort(dim=1) < num) & candidates
+    given = History(torch.where(known[..., None], truth.joints_unit, 0), known)
+    return search.greedy(decoder, scene, search.given_first(order, given), given=given).joints_unit
+
+
+def is_given(pred_unit: Float[np.ndarray, "N 16 2"], people: Crops) -> Bool[np.ndarray, "N 16"]:
+    """Find the joints that stand where the truth does: those that were given."""
+    return np.isclose(pred_unit, people.joints_unit.numpy(), atol=1e-6).all(axis=2)

@@ -1,0 +1,116 @@
+"""The only reader of study.yaml."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from posernn.params import Entry, Params
+from posernn.runtime.errors import InputError
+
+PATH = Path("study/study.yaml")
+
+Count = Annotated[int, Field(ge=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Size(_Section):
+    """How much is trained. Comments are in study.yaml."""
+
+    trunk_iterations: Count
+    views: Count
+    iterations: Count
+
+
+class Decoders(_Section):
+    """How all decoders are trained."""
+
+    batch_size: Annotated[int, Field(ge=2)]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    calibration: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Evaluate(_Section):
+    """What is measured."""
+
+    samples: Count
+    beams: list[Count]
+    given: list[Count]
+    bootstrap_draws: Annotated[int, Field(ge=100)]
+
+
+class Question(_Section):
+    """A comparison that counts: a variant against another, in one score."""
+
+    variant: str
+    reference: str
+    score: str
+    says: str
+
+
+class Study(_Section):
+    """study.yaml, with the section of the chosen size as `amount`, and the overrides of each variant by its name."""
+
+    size: Literal["laptop", "gpu"]
+    amount: Size
+    trunks: Seeds
+    seeds: Seeds
+    start_from: str | None
+    decoders: Decoders
+    evaluate: Evaluate
+    questions: dict[str, Question]
+    variants: dict[str, dict[str, Any]]
+
+    def trunk_of(self, seed: int) -> int:
+        """Return the trunk whose features a decoder reads: the trunks take turns."""
+        return self.trunks[self.seeds.index(seed) % len(self.trunks)]
+
+    def trunk_entry(self, params: Params, seed: int) -> Entry:
+        """Return how a trunk is trained: as `heatmap`, with the study's length, seed and start."""
+        train = {"seed": seed, "start_from": self.start_from, "iterations": self.amount.trunk_iterations}
+        return _entry(params, {"arch": "heatmap", "train": train})
+
+    def chain_entry(self, params: Params, variant: str) -> Entry:
+        """Return the settings of a variant."""
+        if variant not in self.variants:
+            raise InputError(f"{PATH}: expected one of {', '.join(self.variants)}, got {variant}")
+        return _entry(params, {"arch": "chain", **self.variants[variant]})
+
+
+def _entry(params: Params, section: dict[str, Any]) -> Entry:
+    return params.model_copy(update={"entries": {"study": section}}).entry("study")
+
+
+def load(path: Path = PATH) -> Study:
+    """Read study.yaml.
+
+    Raises:
+        InputError: it is missing, not YAML, or a key is unknown, absent or out of range.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        amounts = {size: values.pop(size) for size in ("laptop", "gpu")}
+        known = values.keys() & Study.model_fields.keys()
+        # Sections of other names are variants; those that are not in the list do not run.
+        variants = {name: values[name] for name in values["variants"]}
+        chosen = {name: values[name] for name in known}
+        return Study.model_validate(chosen | {"amount": amounts[values["size"]], "variants": variants})
+    except OSError as error:
+        raise InputError(f"{path}: expected the study, got {error.strerror}; run in the project's folder") from error
+    except YAMLError as error:
+        raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]}: expected a section of that name, got none") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from error

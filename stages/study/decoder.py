@@ -1,0 +1,80 @@
+"""Trains a decoder of the study on features, and decodes the held-out people."""
+
+import copy
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from posernn import params
+from posernn.models.chain import Decoding, Settings
+from posernn.params import Entry
+from posernn.runtime.files import replacing, write_json
+from posernn.study import evaluation, features, settings, training
+from posernn.training import loop
+from posernn.training.optimization import make_optimizer
+from stages import run
+
+
+def main(variant: str, seed: int, folder: Path, out: Path) -> None:
+    """Train the decoder VARIANT with SEED on the features in FOLDER and write what it decodes to OUT."""
+    study = settings.load()
+    entry = training.for_decoders(
+        study.chain_entry(params.load(), variant), study.decoders, study.amount.iterations, seed
+    )
+    side = entry.settings.crop_size
+    folder = folder / str(study.trunk_of(seed))
+    val = features.read(folder / "val", side)
+    num = len(features.read(folder / "train", side, views=1))
+    rows = np.random.default_rng([seed, 5]).permutation(num)
+    held_out = max(2, int(num * study.decoders.calibration))
+    calibration = features.read(folder / "train", side, np.sort(rows[:held_out]), views=1)
+    train = features.read(folder / "train", side, np.sort(rows[held_out:]))
+
+    torch.manual_seed(seed)
+    state = fresh_state(entry)
+    start = time.monotonic()
+    training.train(f"{variant} {seed}", state, entry, train, val)
+    seconds = time.monotonic() - start
+    decoding: nn.Module = state.result.eval()
+    assert isinstance(decoding, Decoding)
+
+    measured = study.evaluate
+    decoded = evaluation.poses(
+        decoding, val, beams=measured.beams, samples=measured.samples, given=measured.given, seed=seed
+    )
+    bits = evaluation.bits(decoding, val, calibration, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {f"pose {name}": values for name, values in decoded.items()}
+    arrays |= {f"given {name}": evaluation.is_given(decoded[name], val) for name in decoded if name.startswith("given")}
+    arrays |= {f"bits {name}": values for name, values in bits.items()} | {
+        "confidence": evaluation.confidence(decoding, val)
+    }
+    with replacing(out / "decoded.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    weights = sum(parameter.numel() for parameter in decoding.parameters())
+    cost = evaluation.milliseconds(decoding, val, beams=measured.beams)
+    write_json(
+        out / "about.json",
+        {
+            "weights": weights,
+            "seconds": round(seconds, 1),
+            "people_per_second": round(entry.training.iterations * entry.training.batch_size / seconds, 1),
+            "milliseconds": cost,
+        },
+    )
+
+
+def fresh_state(entry: Entry) -> loop.TrainingState:
+    """Build a decoder with its optimizer."""
+    assert isinstance(entry.settings, Settings)
+    model = Decoding(entry.settings)
+    train = entry.training
+    optimizer = make_optimizer(train.optimizer, model, train.lr, weight_decay=train.weight_decay)
+    return loop.TrainingState(model, optimizer, copy.deepcopy(model) if train.ema else None)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""Scores all runs of the study and writes its report."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from posernn import params
+from posernn.data.shards import read_crops
+from posernn.runtime.files import read_json, replacing, write_json
+from posernn.study import measures, settings, summary
+from stages import run
+
+
+def main(crops: str, people: Path, decoders: Path, out: Path) -> None:
+    """Score the runs in DECODERS on the val split of CROPS and write study.md and study.json to OUT."""
+    study, all_settings = settings.load(), params.load()
+    side = all_settings.data.crop_size
+    val, train = read_crops(crops, "val"), read_crops(crops, "train")
+    judges = measures.judges(val, train, pq.read_table(people))
+    runs: dict[str, list[dict[str, dict[str, measures.Counts]]]] = {}
+    abouts: dict[str, list[dict]] = {}
+    for variant in study.variants:
+        for seed in study.seeds:
+            folder = decoders / f"{variant}-{seed}"
+            runs.setdefault(variant, []).append(scores_of(folder / "decoded.npz", judges, side))
+            abouts.setdefault(variant, []).append(read_json(folder / "about.json"))
+    about = (
+        f"{len(judges.people):,} held-out people of `{all_settings.dataset}`, `{all_settings.crops.box}` box, {side} "
+        f"px; {len(study.trunks)} trunks, each trained on half of the other people, and {len(study.seeds)} seeds of "
+        f"each decoder on the features of the other half. Size `{study.size}`."
+    )
+    text, numbers = summary.page(study, runs, abouts, about)
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / "study.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+    write_json(out / "study.json", numbers)
+    print(text)
+
+
+def scores_of(path: Path, judges: measures.Judges, side: int) -> dict[str, dict[str, measures.Counts]]:
+    """Score all decodings of a run, and its bits."""
+    with np.load(path) as arrays:
+        poses = {name.removeprefix("pose "): side * arrays[name] for name in arrays if name.startswith("pose ")}
+        given = {name.removeprefix("given "): arrays[name] for name in arrays if name.startswith("given ")}
+        bits = {name.removeprefix("bits "): arrays[name] for name in arrays if name.startswith("bits ")}
+    found = {name: measures.of_pose(pose, judges, given.get(name)) for name, pose in poses.items()}
+    return found | {"bits": measures.of_bits(bits, judges)}
+
+
+if __name__ == "__main__":
+    run(main)
