@@ -32,7 +32,13 @@ def _print_version(wanted: bool | None) -> None:
         raise typer.Exit
 
 
-@app.callback()
+EPILOG = """Example: posernn predict photo.jpg --box 40,10,260,480 --draw drawn/
+
+Exit codes: 0 success, 1 an error that one line describes, 2 a wrong option, 130 Ctrl-C. NO_COLOR=1: no colours.
+"""
+
+
+@app.callback(epilog=EPILOG)
 def main(
     version: Annotated[
         bool | None,
