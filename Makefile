@@ -7,9 +7,9 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # A file's tests run in one worker, because they share a project; on a large machine more workers cost more than they bring.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo study test test-all lint docs bench audit experiments ui env requirements clean
+.PHONY: demo study test test-all lint docs bench audit exp git ui env requirements clean
 
-demo: env
+demo: git env
 	$(RUN) dvc repro
 	@echo; sed '/^| the paper/,$$d' reports/table.md
 	@echo; echo "The whole report, to open in a browser: reports/index.html"
@@ -36,12 +36,22 @@ lint: env
 docs: env
 	$(RUN) PYTHONPATH=. python docs/reference/generate.py
 
-# All experiments: what was changed, Total PCKh and the difference from the first entry with its interval.
-experiments: env
-	$(RUN) dvc exp show --only-changed --drop '.*:(?!(torso PCK )?Total$$|diff)|data|posernn|runs|results'
+# Experiments of the last COMMITS commits: Total PCKh of each entry, its difference from the first, parameters that differ.
+COMMITS ?= 1
+exp: git env
+	@$(RUN) dvc exp show --csv --num $(COMMITS) --hide-workspace --only-changed --drop \
+	  'Created|State|Executor|parent|typ|.*:(?!(torso PCK )?Total$$|diff)|(data|posernn|stages|runs|results)/' \
+	  | sed -e 's#reports/metrics/\([^.,]*\)\.json:#\1 #g' -e ':a' -e 's/,,/,-,/' -e ta -e 's/,$$/,-/' -e 's/^,/-,/' \
+	  | column -t -s,
 
 ui: env
 	$(RUN) posernn ui
+
+# Asked before 6 GB are installed: a ZIP of the project is not a repository.
+git:
+	@git rev-parse --git-dir >/dev/null 2>&1 || { \
+	  echo 'DVC needs a Git repository, and this folder is none; run: git init && git add -A && git commit -m start'; \
+	  exit 1; }
 
 env: $(BIN)/.installed
 

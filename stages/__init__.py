@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posernn.runtime.errors import InputError
-from posernn.runtime.interrupts import exit_code
+from posernn.runtime.interrupts import end_with_parent, exit_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +34,8 @@ def run(main: Callable[..., None]) -> None:
     """
     try:
         with exit_code():
+            if "DVC_STAGE" in os.environ:  # run by hand, a stage may outlive its terminal: nohup
+                end_with_parent()
             import typer
 
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

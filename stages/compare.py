@@ -18,7 +18,7 @@ from posernn.evaluation import comparison, results, scores
 from posernn.report import html, page
 from posernn.report.figures import draw_comparison
 from posernn.report.style import save as save_figure
-from posernn.runtime import machine, tracking
+from posernn.runtime import git, machine
 from posernn.runtime.files import read_json, read_table, replacing_folder
 from stages import run
 
@@ -121,7 +121,7 @@ def _visible(crops: pa.Table, people_file: Path) -> list[list[int | None]]:
 
 def _origin() -> dict[str, str]:
     """Describe where the report comes from."""
-    found = {"Commit": tracking.git_commit(), "DVC experiment": os.environ.get("DVC_EXP_NAME")}
+    found = {"Commit": git.commit(), "DVC experiment": os.environ.get("DVC_EXP_NAME")}
     return {name: text for name, text in found.items() if text} | {"Machine": machine.description()}
 
 

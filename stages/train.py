@@ -1,19 +1,26 @@
 """Trains an entry of the comparison: crops -> weights and history."""
 
-from contextlib import nullcontext
+import json
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from posernn import models, params
 from posernn.data import batches, shards
 from posernn.data.augmentation import Augmentation
-from posernn.runtime import tracking
+from posernn.runtime import git, tracking
 from posernn.runtime.device import choose_device, choose_dtype
+from posernn.runtime.errors import InputError
 from posernn.runtime.progress import progress_bar, silent
 from posernn.training import checkpoints, loop, processes
 from posernn.training.following import follow
 from posernn.training.optimization import make_schedule
 from stages import run
+
+IF_LONG = (
+    "Ctrl-C stops it with a checkpoint. A GPU, or smaller iterations, crop_size or trunk_width in params.yaml, "
+    "makes it shorter"
+)
 
 
 def main(name: str, crops: str, out: Path) -> None:
@@ -58,6 +65,8 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
         group.require_same("checkpoint", state.iteration)
         if first:
             together = f", {group.size} processes" if group.size > 1 else ""
+            if changes := changes_since_commit(name):
+                print(f"train {name}: params.yaml differs from the last commit: {', '.join(changes)}", flush=True)
             weights = sum(parameter.numel() for parameter in state.model.parameters())
             print(f"train {name}: {arch}, {weights:,} weights, {device}, {dtype}{together}", flush=True)
             if state.fit and not state.iteration:
@@ -109,12 +118,26 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
 
             if state.history:
                 log()
-            with progress_bar(f"train {name}", "batches") as advance:
+            with progress_bar(f"train {name}", "batches", if_long=IF_LONG) as advance:
                 follow(steps, train.iterations, log, save, train.checkpoint_every, advance, group)
 
     cut = settings.crops.model_dump(include={"box", "padding", "keep_aspect"})
     models.save(out, state.result, arch, model_settings, cut)
     checkpoint.unlink(missing_ok=True)
+
+
+def changes_since_commit(name: str) -> list[str]:
+    """List what the training of an entry depends on and differs from the params.yaml of the last commit.
+
+    `dvc exp run -S` leaves its change in params.yaml, where the next experiment finds it.
+    """
+    text = git.committed("params.yaml")
+    if text is None:
+        return []
+    now, before = params.recorded(name), {}
+    with suppress(InputError, KeyError, TypeError):  # a file of another version
+        before = params.recorded(name, text=text)
+    return [f"{key}={json.dumps(value)}" for key, value in now.items() if before and before.get(key) != value]
 
 
 if __name__ == "__main__":

@@ -229,12 +229,33 @@ def test_ctrl_c_exits_with_code_130(monkeypatch):
     assert run("sync")[0] == 130
 
 
-@pytest.mark.parametrize("name", ["score", "predict", "export"])
-def test_help_has_an_example_whose_options_exist(name):
-    command = typer.main.get_command(app).commands[name]
-    assert command.epilog.startswith(f"Example: posernn {name} ")
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert set(re.findall(r"--[\w-]+", command.epilog)) <= known
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name or "posernn")
+def test_help_has_an_example_whose_options_exist(command):
+    name = "predict" if command.name == "main" or not command.name else command.name
+    example = command.epilog.splitlines()[0]
+    assert example.startswith(f"Example: posernn {name}")
+    known = {option for parameter in app_commands()[name].params for option in parameter.opts}
+    assert set(re.findall(r"--[\w-]+", example)) <= known
+
+
+def app_commands() -> dict:
+    return typer.main.get_command(app).commands
+
+
+def test_help_and_readme_name_the_exit_codes():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    for text in (run("--help")[1], readme):
+        sentence = " ".join(text[text.index("Exit codes") :].split("Ctrl-C")[0].split())
+        assert re.findall(r"\b\d+\b", sentence) == ["0", "1", "2", "130"]
+
+
+def test_the_shell_completes_commands_and_options():
+    code = "from posernn.cli import app; app(prog_name='posernn')"
+    for typed, expected in (("posernn s", {"score", "sync"}), ("posernn ui --p", {"--port"})):
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TYPER_COMPLETE_ARGS": typed}
+        variables = os.environ | words | {"_POSERNN_COMPLETE": "complete_bash"}
+        done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) == expected
 
 
 @pytest.mark.mpii

@@ -1,8 +1,13 @@
 """Ctrl-C and SIGTERM: deferred once, at once the second time; exit code 130."""
 
+import contextlib
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
+from small_project import environment
 
 from posernn.runtime import interrupts
 
@@ -61,3 +66,35 @@ def test_a_program_in_the_background_ignores_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with interrupts.exit_code():
         signal.raise_signal(signal.SIGINT)
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=sys.stdout)
+child.wait()
+"""
+CHILD = """
+import os, time
+from posernn.runtime import interrupts
+interrupts.PARENT_SECONDS = 0.05
+with interrupts.exit_code():
+    interrupts.end_with_parent()
+    try:
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the parent's number")
+def test_a_stage_whose_parent_is_killed_is_interrupted():
+    command = [sys.executable, "-c", PARENT, CHILD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as parent:
+        number = int(parent.stdout.readline())
+        parent.kill()
+        try:
+            assert parent.stdout.readline() == "interrupted\n"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)

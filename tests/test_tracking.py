@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
-from posernn.runtime import browse, publish, store, tracking
+from posernn.runtime import browse, publish, store, tracking, view
 from posernn.runtime.errors import InputError
 
 PYTHON = sys.executable
@@ -138,13 +138,18 @@ def test_the_experiment_opens_as_model_training_and_has_a_view_that_is_sorted_by
         pass
     client = MlflowClient(tracking.backend_uri())
     number = client.get_experiment_by_name("posernn").experiment_id
-    for name in store.EXPERIMENT_TAGS:  # as in an experiment of an earlier version
+    for name in view.EXPERIMENT_TAGS:  # as in an experiment of an earlier version
         client.delete_experiment_tag(number, name)
     publish.sync()
     tags = client.get_experiment(number).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
-    view = json.loads(json.loads(tags["mlflow.sharedViewState.posernn"])["state"])
-    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`val/pckh_total`", False)
+    state = json.loads(json.loads(tags["mlflow.sharedViewState.posernn"])["state"])
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/pckh_total`", False)
+    assert [card.get("selectedMetricKeys", card["metricKey"]) for card in state["compareRunCharts"]] == [
+        "val/pckh_total",
+        ["train/rmse", "val/rmse"],
+    ]
+    assert max(map(len, tags.values())) <= 5000  # MLflow's limit
     client.set_experiment_tag(number, "mlflow.sharedViewState.posernn", "the user's own")
     with record(project):
         pass
@@ -168,10 +173,10 @@ def test_the_trained_model_is_an_output_of_its_run_with_weights_and_scores(proje
     }
 
 
-def test_the_pages_to_open_are_the_view_and_the_last_two_runs_of_model(project):
-    assert list(browse.pages()) == ["runs, best first"]
+def test_the_pages_to_open_are_the_view_its_charts_the_last_run_and_the_last_two_of_model(project):
+    assert list(browse.pages()) == ["runs, best first", "charts of the runs", "the last run"]
     ids = []
-    for name in ("baseline", "model", "model", "model"):
+    for name in ("model", "model", "model", "baseline"):
         with record(project, tags={"model": name}) as run:
             run.log(ROWS)
         evaluate(project, pckh_total=41.0)
@@ -179,11 +184,13 @@ def test_the_pages_to_open_are_the_view_and_the_last_two_runs_of_model(project):
         ids.append(recorded(run.run_id)[1].info.run_id)
     pages = browse.pages()
     number = MlflowClient(tracking.backend_uri()).get_experiment_by_name("posernn").experiment_id
-    assert pages["runs, best first"] == (
-        f"/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=posernn"
-    )
+    runs = f"/#/experiments/{number}/runs"
+    shared = f"{runs}?workflowType=machine_learning&viewStateShareKey=posernn"
+    assert pages["runs, best first"] == shared
+    assert pages["charts of the runs"] == f"{shared}&compareRunsMode=CHART"
+    assert pages["the last run"] == f"{runs}/{ids[3]}?workflowType=machine_learning"
     assert unquote(pages["the last two runs of model"]) == (
-        f'/#/compare-runs?runs=["{ids[2]}","{ids[3]}"]&experiments=["{number}"]&workflowType=machine_learning'
+        f'/#/compare-runs?runs=["{ids[1]}","{ids[2]}"]&experiments=["{number}"]&workflowType=machine_learning'
     )
 
 
@@ -329,6 +336,19 @@ def test_a_project_that_was_moved_keeps_its_files_in_its_own_folder(project, mon
         (output,) = found.outputs.model_outputs
         location = client.get_logged_model(output.model_id).artifact_location
         assert location.startswith((moved / "mlruns").as_uri())
+
+
+def test_the_viewer_of_a_moved_project_shows_the_pictures_that_moved_along(project, monkeypatch):
+    with record(project) as run:
+        run.log(ROWS)
+    evaluate(project, AUC=0.1)
+    publish.sync()
+    moved = project.rename(project.with_name("elsewhere"))
+    monkeypatch.setenv("DVC_ROOT", str(moved))
+    store.claim_artifacts()  # as `posernn ui` does before it starts
+    client, found = recorded(run.run_id)
+    path = client.download_artifacts(found.info.run_id, "pictures/people.png")
+    assert Path(path).read_bytes() == b"a picture"
 
 
 def test_the_experiment_is_the_one_that_mlflow_experiment_name_names(project, monkeypatch):

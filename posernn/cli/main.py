@@ -40,7 +40,14 @@ def _print_version(wanted: bool | None) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: " + "; ".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items()))
+_CODES = "; ".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items())
+EPILOG = (
+    "Example: posernn predict photo.jpg --box 40,10,260,480 --draw drawn/\n\n"
+    f"Exit codes: {_CODES}. NO_COLOR=1: no colours."
+)
+
+
+@app.callback(epilog=EPILOG)
 def main(
     version: Annotated[
         bool | None,

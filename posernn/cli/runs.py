@@ -15,7 +15,7 @@ from posernn.cli.main import app
 from posernn.runtime.errors import InputError
 
 
-@app.command()
+@app.command(epilog="Example: posernn ui --port 8080 --open")
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
     open_: Annotated[bool, typer.Option("--open", help="Open the table of runs in a browser.")] = False,
@@ -56,7 +56,7 @@ def ui(
     os.execv(sys.executable, [*command, "--port", str(port), "--workers", "1"])
 
 
-@app.command()
+@app.command(epilog="Example: posernn sync")
 def sync() -> None:
     """Send to MLflow the runs and results that it did not take while it was down."""
     from posernn.runtime import publish, tracking

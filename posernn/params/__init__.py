@@ -75,9 +75,12 @@ def _require_architectures(path: Path, values: dict[str, Any], entries: dict[str
                 raise InputError(f"{path}: {name}.iterations_of: expected names among {', '.join(known)}, got {arch!r}")
 
 
-def recorded(name: str, path: Path = Path("params.yaml")) -> dict[str, Any]:
-    """Read the parameters that the training of an entry depends on, flat, by their names in the file: `train.lr`."""
-    values = _read(path)
+def recorded(name: str, path: Path = Path("params.yaml"), text: str | None = None) -> dict[str, Any]:
+    """Read the parameters that the training of an entry depends on, flat, by their names in the file: `train.lr`.
+
+    `text` is another version of the file, which is read in its place.
+    """
+    values = _read(path, text)
     sections = (values["dataset"], "parse", "crops", "train", values[name]["arch"], name)
     return {"dataset": values["dataset"]} | _flat({section: values.get(section) or {} for section in sections})
 
@@ -90,10 +93,10 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, text: str | None = None) -> dict[str, Any]:
     try:
         # YAML 1.2, in which 1e-5 is a number; ruamel's own type carries comments that pydantic does not want.
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8") if text is None else text)
     except OSError as error:
         raise InputError(
             f"{path}: expected the parameters, got {error.strerror}; run in the project's folder"

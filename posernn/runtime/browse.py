@@ -11,26 +11,35 @@ import webbrowser
 from urllib.parse import quote, urlsplit
 
 from posernn.runtime import store
+from posernn.runtime.view import KEY
 
 START_SECONDS = 60.0
 
 
+TRAINING = "workflowType=machine_learning"
+"""Without it in an address, MLflow's menu is the one for language models until the user switches it."""
+
+
 def pages() -> dict[str, str]:
-    """Return the paths of MLflow's pages: the table of runs, and the comparison of the last two runs of `model`."""
+    """Return the paths of MLflow's pages by title: table and charts of runs, the last run, the last two of `model`."""
     with store.client_of_project() as client:
         experiment = client.get_experiment_by_name(store.experiment_name())
         if experiment is None:
             return {}
         number = experiment.experiment_id
+        newest = {"order_by": ["attributes.start_time DESC"]}
+        last = client.search_runs([number], max_results=1, **newest)
         evaluated = "tags.model = 'model' and metrics.`val/pckh_total` >= 0"
-        runs = client.search_runs([number], evaluated, order_by=["attributes.start_time DESC"], max_results=2)
-    view = f"workflowType=machine_learning&viewStateShareKey={store.VIEW}"
-    found = {"runs, best first": f"/#/experiments/{number}/runs?{view}"}
-    if len(runs) == 2:
-        ids = quote(json.dumps([run.info.run_id for run in reversed(runs)], separators=(",", ":")))
+        models = client.search_runs([number], evaluated, max_results=2, **newest)
+    runs = f"/#/experiments/{number}/runs"
+    view = f"{TRAINING}&viewStateShareKey={KEY}"
+    found = {"runs, best first": f"{runs}?{view}", "charts of the runs": f"{runs}?{view}&compareRunsMode=CHART"}
+    if last:
+        found["the last run"] = f"{runs}/{last[0].info.run_id}?{TRAINING}"
+    if len(models) == 2:
+        ids = quote(json.dumps([run.info.run_id for run in reversed(models)], separators=(",", ":")))
         experiments = quote(json.dumps([number]))
-        address = f"/#/compare-runs?runs={ids}&experiments={experiments}&workflowType=machine_learning"
-        found["the last two runs of model"] = address
+        found["the last two runs of model"] = f"/#/compare-runs?runs={ids}&experiments={experiments}&{TRAINING}"
     return found
 
 

@@ -1,13 +1,17 @@
 """Ctrl-C and SIGTERM (clusters send it) exit with code 130, or finish the current step first."""
 
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SAME_REQUEST_SECONDS = 1.0
+PARENT_SECONDS = 1.0
+"""Between two looks whether the parent is alive."""
 
 
 @contextmanager
@@ -34,6 +38,21 @@ def exit_code() -> Iterator[None]:
         if interrupted:
             sys.exit(130)
         raise
+
+
+def end_with_parent() -> None:
+    """Send SIGTERM to this process as soon as its parent has died, in which case the system gives it another one.
+
+    DVC that is killed leaves the stage that it runs behind, which would go on writing into the working directory.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

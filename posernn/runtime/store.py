@@ -1,6 +1,5 @@
-"""The project's MLflow: its database or server, and the experiment with its saved view."""
+"""The project's MLflow: its database or server, and the experiment which gets a saved view."""
 
-import json
 import os
 import re
 import sqlite3
@@ -12,47 +11,13 @@ from filelock import FileLock
 
 from posernn.runtime import tracking
 from posernn.runtime.errors import InputError
+from posernn.runtime.view import EXPERIMENT_TAGS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
-VIEW = "posernn"
 LOCK_SECONDS = 60.0  # to wait for another process that sends
-
-COLUMNS = (
-    "metrics.`val/pckh_total`",
-    "metrics.`val/pckh_head`",
-    "metrics.`val/pckh_wrist`",
-    "metrics.`val/pckh_ankle`",
-    "metrics.`val/rmse`",
-    "params.`model.attention`",
-    "tags.`DVC_EXP_NAME`",
-    "attributes.`Dataset`",
-    "attributes.`Source`",
-    "attributes.`Models`",
-)
-
-STATE = {
-    "searchFilter": "",
-    "orderByKey": "metrics.`val/pckh_total`",
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "datasetsFilter": [],
-    "modelVersionFilter": "All Runs",
-    "selectedColumns": COLUMNS,
-    "columnOrder": ("attributes.`Run Name`", *COLUMNS, "runDateAndNestInfo", "duration"),
-    "columnWidths": {},
-}
-
-EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # opens in the view of model training
-    f"mlflow.sharedViewState.{VIEW}": json.dumps(
-        {"name": "PCKh, best first", "createdAt": 0, "updatedAt": 0, "state": json.dumps(STATE)}
-    ),
-}
-"""Tags that a new experiment gets."""
 
 # Set unless the user did. By default, one request may take a quarter of an hour.
 MLFLOW_SETTINGS = {"HTTP_REQUEST_MAX_RETRIES": "1", "HTTP_REQUEST_TIMEOUT": "5", "DISABLE_TELEMETRY": "true"}

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from posernn.runtime import git
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json, write_csv, write_json
 
@@ -114,7 +115,7 @@ def record(
         return
     environment = {key: os.environ[key] for key in ENVIRONMENT_TAGS if os.environ.get(key)}
     source = {"mlflow.source.name": environment.get("DVC_STAGE", "train"), "mlflow.source.type": "LOCAL"}
-    if commit := git_commit():
+    if commit := git.commit():
         source["mlflow.source.git.commit"] = commit
     run_id = run_id or uuid.uuid4().hex
     values = {
@@ -194,15 +195,6 @@ def _sending(run_id: str, suffix: str = "") -> Iterator[Path | None]:
 
 def _off() -> bool:
     return os.environ.get("POSERNN_TRACKING") == "off"
-
-
-def git_commit() -> str | None:
-    """Return the commit of the working directory; None without Git."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()
 
 
 def _now() -> str:
