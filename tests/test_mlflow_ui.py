@@ -36,7 +36,7 @@ def pages(tmp_path_factory):
         stderr=subprocess.DEVNULL,
         text=True,
     ) as viewer:
-        printed = [viewer.stdout.readline() for _ in range(3)]
+        printed = [viewer.stdout.readline() for _ in range(5)]
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert viewer.poll() is None
             time.sleep(0.2)
@@ -75,6 +75,27 @@ def test_the_printed_address_of_the_comparison_lands_there(pages):
     with page_of(width=1900) as page:
         page.goto(pages["the last two runs of model"])
         compare(page)
+
+
+def test_the_charts_are_pckh_as_bars_and_both_rmse_on_one_axis(pages):
+    with page_of(width=1900, height=1200) as page:
+        page.goto(pages["charts of the runs"])
+        cards = page.get_by_test_id("experiment-view-compare-runs-card")
+        bars, curves = cards.nth(0), cards.nth(1)
+        bars.locator(".barlayer .point").nth(3).wait_for(state="attached")
+        curves.locator(".scatterlayer .trace").nth(7).wait_for(state="attached")  # two for each run
+        assert "val/pckh_total" in bars.inner_text()
+        assert "train/rmse vs val/rmse" in curves.inner_text()
+        assert bars.locator(".barlayer .point").count() == 4
+
+
+def test_the_printed_address_of_a_run_has_the_menu_of_model_training(pages):
+    with page_of() as page:
+        page.goto(pages["the last run"])
+        page.get_by_role("heading", name="lstm attention").wait_for()
+        menu = page.locator("aside").first.inner_text()
+        assert "Model registry" in menu
+        assert "Judges" not in menu
 
 
 def compare(page):

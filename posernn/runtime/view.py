@@ -41,14 +41,13 @@ CARD = {"metricSectionId": SECTION["uuid"], "deleted": False, "isGenerated": Fal
 CHARTS = {
     "compareRunSections": [SECTION],  # MLflow adds a section for each group of metrics
     "compareRunCharts": [
-        CARD | {"uuid": "pckh", "type": "BAR", "metricKey": "val/pckh_total", "displayName": "PCKh total, percent"},
+        CARD | {"uuid": "pckh", "type": "BAR", "metricKey": "val/pckh_total"},
         CARD
         | {
             "uuid": "rmse",
             "type": "LINE",
             "metricKey": "val/rmse",
             "selectedMetricKeys": ["train/rmse", "val/rmse"],
-            "displayName": "RMSE of training and validation, crop px",
             "xAxisKey": "step",
             "xAxisScaleType": "linear",
             "scaleType": "linear",
