@@ -168,7 +168,7 @@ def test_an_experiment_with_attention_retrains_the_model_only_and_going_back_res
 
 def test_the_model_of_the_docs_is_added_as_the_page_says(project):
     folder, _ = project
-    page = (ROOT / "docs/add-a-model.md").read_text()
+    page = (ROOT / "docs/how-to/add-a-model.md").read_text()
     code, section = (re.search(f"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml"))
     (folder / "posernn/models/soft_argmax.py").write_text(code)
     with (folder / "params.yaml").open("a") as file:

@@ -1,6 +1,6 @@
 """A trained model for photos: boxes of people -> joints in the pixels of the photo."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,9 @@ from posernn.pose import geometry
 from posernn.pose.skeleton import NUM_JOINTS, Joint
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import read_json
+
+Given = Mapping[str, Sequence[float] | np.ndarray]
+"""Joints that are known: name -> xy, image px."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ class Estimator:
         image: photos.ImageLike,
         boxes: ArrayLike | Literal["whole"] | None = None,
         *,
-        given: Mapping[str, ArrayLike] | None = None,
+        given: Given | None = None,
     ) -> Poses:
         """Predict the joints of the people in a photo.
 
@@ -96,7 +99,7 @@ class Estimator:
         self,
         picture: Image.Image,
         boxes_image: Float[np.ndarray, "P 4"],
-        given: Mapping[str, ArrayLike] | None = None,
+        given: Given | None = None,
     ) -> Poses:
         """Predict the joints of people whose boxes are known.
 
@@ -117,7 +120,7 @@ class Estimator:
 
     @torch.inference_mode()
     def _complete(
-        self, images: UInt8[Tensor, "P 3 S S"], affines: Float[np.ndarray, "P 2 3"], given: Mapping[str, ArrayLike]
+        self, images: UInt8[Tensor, "P 3 S S"], affines: Float[np.ndarray, "P 2 3"], given: Given
     ) -> Prediction:
         """Predict the joints of one person of whom some are given."""
         complete = getattr(self.module, "complete", None)
