@@ -43,6 +43,7 @@ NOT_RUN = {
     "dvc exp run -S dataset=mpii": "needs MPII's pictures, and hours",
     "dvc exp run -S synthetic.people=24000": "takes hours",
     "dvc exp run -S dataset=own": "test_pipeline.py follows your-own-data.md",
+    "dvc exp run -S +pretrained.train.start_from": "the same",
     "posernn export data/people.parquet --coco": "the same",
     "posernn export results/baseline/predictions.parquet --coco": "the same",
     "pytest": "test_pipeline.py follows add-a-model.md",

@@ -14,10 +14,26 @@ from ruamel.yaml.error import YAMLError
 from posernn import models
 from posernn.params.complaints import validated
 from posernn.params.entries import OF_DATASET, SCHEDULE_OF_DATASET, Entry, Params
-from posernn.params.sections import Dataset, Train
+from posernn.params.sections import Augment, Crops, Dataset, Evaluate, Parse, Report, Train, Training
 from posernn.runtime.errors import InputError
 
-__all__ = ["OF_DATASET", "SCHEDULE_OF_DATASET", "Entry", "Params", "Train", "load", "recorded"]
+__all__ = [
+    "ENTRIES",
+    "OF_DATASET",
+    "SCHEDULE_OF_DATASET",
+    "Augment",
+    "Crops",
+    "Dataset",
+    "Entry",
+    "Evaluate",
+    "Params",
+    "Parse",
+    "Report",
+    "Train",
+    "Training",
+    "load",
+    "recorded",
+]
 
 ENTRIES = ("baseline", "model", "pretrained")
 """Models of the comparison that are always there."""
