@@ -149,9 +149,9 @@ def page(
         " people.",
         table(runs, draws),
         "## Decodings",
-        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come first, at"
-        " random or the least certain; the scores are those of the other joints, and *not told* of the same joints as "
-        "they are predicted without them.",
+        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come first, "
+        "random ones or the least certain; the scores are those of the other joints, and *not told* of the same "
+        "joints as they are predicted without them.",
         *(f"### {variant}\n\n{decodings(runs, variant)}" for variant in chains),
         "## Cost",
         "Decoders alone, from features that are there.",
