@@ -149,8 +149,8 @@ def page(
         " people.",
         table(runs, draws),
         "## Decodings",
-        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come first, "
-        "random ones or the least certain; the scores are those of the other joints, and *not told* of the same "
+        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come "
+        "first, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
         "joints as they are predicted without them.",
         *(f"### {variant}\n\n{decodings(runs, variant)}" for variant in chains),
         "## Cost",
