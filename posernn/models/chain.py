@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from posernn.models import contract
 from posernn.models.contract import Prediction, TrunkWidth, Truth
-from posernn.models.parts.decoders import Decoder, Feedback, History, LocatorDecoder, LstmDecoder, TransformerDecoder
+from posernn.models.parts.decoders import Decoder, Feedback, History
 from posernn.models.parts.heads import TopDown
 from posernn.models.parts.histories import Regime, history_of
+from posernn.models.parts.lstm_decoders import LocatorDecoder, LstmDecoder
 from posernn.models.parts.readouts import Decode, Distribution, mirrored
 from posernn.models.parts.search import given_first, greedy, teacher_forced
+from posernn.models.parts.transformer_decoder import TransformerDecoder
 from posernn.models.parts.trunks import Images, TrunkModel, load_weights
 from posernn.pose.skeleton import CHAIN_ORDERS, NUM_JOINTS, SCORED_JOINTS
 

@@ -8,8 +8,7 @@ Axis letters: B batch, J joints, T steps, C channels, H W map, M places of the m
 D width of a step.
 """
 
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +17,6 @@ from torch.nn import functional
 
 from posernn.models.parts.heads import separable
 from posernn.models.parts.places import NUM_FEATURES, cell_features, gaussians, place_features
-from posernn.models.parts.recurrent import initialize
 from posernn.pose.skeleton import NUM_JOINTS
 
 Feedback = Literal["none", "coordinates", "map"]
@@ -62,10 +60,30 @@ class Scene(NamedTuple):
         return Scene(features, memory, tuple(attended))
 
 
+class Told(NamedTuple):
+    """What some steps are told.
+
+    Attributes:
+        inputs: (B, T, D): name of the joint, and of the one before with its place.
+        joints: (B, T): joint of each step.
+        changes: (B, T, C, H, W) of the features; None: there are none.
+    """
+
+    inputs: Float[Tensor, "B T D"]
+    joints: Int[Tensor, "B T"]
+    changes: Float[Tensor, "B T C H W"] | None
+
+    def one(self, step: int) -> "Told":
+        """Return a single step."""
+        only = slice(step, step + 1)
+        return Told(*(None if part is None else part[:, only] for part in self))  # type: ignore[arg-type]
+
+
 class Decoder(nn.Module):
     """What all decoders share: how steps are told what came before, and how a step becomes a map.
 
-    The logit of a cell is the product of the step's query with the cell's key: its features and its encoded place.
+    The logit of a cell is the product of the step's query with the cell's key: its features and its encoded place. The
+    queries of each joint have weights of their own, as the maps of each joint have in a heat map model.
 
     Args:
         channels: C.
@@ -91,7 +109,8 @@ class Decoder(nn.Module):
                 nn.ReLU(inplace=True),
                 nn.Conv2d(FEEDBACK_CHANNELS, channels, kernel_size=3, padding=1),
             )
-        self.query = nn.Linear(width, channels + NUM_FEATURES)
+        self.channels = channels
+        self.query = nn.Linear(width, NUM_JOINTS * (channels + NUM_FEATURES))
         self.outside = nn.Linear(width, 1)
 
     @property
@@ -126,24 +145,25 @@ class Decoder(nn.Module):
         Returns:
             (B, T, P) in decode order: the cells row by row, and outside; and the new `past`.
         """
-        return self.advance(
-            self._inputs(order, history, steps), scene, self._changes(scene, order, history, steps), past
-        )
+        told = Told(self._inputs(order, history, steps), order[:, steps], self._changes(scene, order, history, steps))
+        return self.advance(told, scene, past)
 
-    def advance(
-        self, inputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None, past: Any
-    ) -> tuple[Float[Tensor, "B T P"], Any]:
+    def advance(self, told: Told, scene: Scene, past: Any) -> tuple[Float[Tensor, "B T P"], Any]:
         """Compute the logits of steps from what they are told; see `forward`."""
         raise NotImplementedError
 
-    def logits(self, outputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None) -> Float[Tensor, "B T P"]:
+    def logits(self, outputs: Float[Tensor, "B T D"], told: Told, scene: Scene) -> Float[Tensor, "B T P"]:
         """Turn the outputs of steps into the logits of cells and of outside."""
-        query = self.query(outputs) * (self.query.out_features**-0.5)
-        of_features, of_place = query.split([self.query.out_features - NUM_FEATURES, NUM_FEATURES], dim=2)
-        if changes is None:
+        size = self.channels + NUM_FEATURES
+        of_joints = self.query(outputs).unflatten(2, (NUM_JOINTS, size))  # (B, T, J, K)
+        mine = told.joints[..., None, None].expand(-1, -1, 1, size)
+        query = of_joints.gather(2, mine)[:, :, 0] * size**-0.5
+        of_features, of_place = query.split([self.channels, NUM_FEATURES], dim=2)
+        if told.changes is None:
             cells = torch.einsum("btc,bchw->bthw", of_features, scene.features)
         else:
-            cells = torch.einsum("btc,btchw->bthw", of_features, torch.relu(scene.features[:, None] + changes))
+            changed = torch.relu(scene.features[:, None] + told.changes)
+            cells = torch.einsum("btc,btchw->bthw", of_features, changed)
         places = cell_features(int(scene.features.shape[-1]), self.side, scene.features)
         cells = cells + torch.einsum("btf,fhw->bthw", of_place, places)
         return torch.cat([cells.flatten(2), self.outside(outputs)], dim=2)
@@ -171,144 +191,3 @@ class Decoder(nn.Module):
         seen = (step_of[:, None] < numbers[:, None]) & history.known[:, None]  # (B, T, J)
         maps = drawn[:, None] * seen[..., None, None]
         return self.draw(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
-
-
-class TransformerDecoder(Decoder):
-    """Causal self-attention over the steps and cross-attention into the memory. Source: Vaswani et al. 2017.
-
-    Without feedback the steps know nothing of each other: the joints are predicted in parallel, by a model of the same
-    size.
-    """
-
-    def __init__(self, channels: int, width: int, side: int, feedback: Feedback, layers: int, heads: int) -> None:
-        super().__init__(channels, width, side, feedback)
-        self.blocks = nn.ModuleList(_Block(channels, width, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-
-    def scene(self, features: Float[Tensor, "B C H W"]) -> Scene:
-        """Prepare features for any number of steps; see `Decoder.scene`."""
-        scene = super().scene(features)
-        blocks = cast(Iterable[_Block], self.blocks)
-        return scene._replace(attended=tuple(part for block in blocks for part in block.attended(scene.memory)))
-
-    def advance(
-        self, inputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None, past: Any
-    ) -> tuple[Float[Tensor, "B T P"], Any]:
-        """Compute the logits of steps; `past` holds keys and values of the steps before, by block."""
-        outputs, now = inputs, []
-        for number, block in enumerate(self.blocks):
-            attended = scene.attended[2 * number : 2 * number + 2]
-            outputs, kept = block(outputs, attended, past[number] if past else None)
-            now.append(kept)
-        return self.logits(self.norm(outputs), scene, changes), now
-
-
-class _Block(nn.Module):
-    """A block of a transformer decoder, normalised before each part (Xiong et al. 2020)."""
-
-    def __init__(self, channels: int, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.steps = nn.Linear(width, 3 * width)
-        self.steps_out = nn.Linear(width, width)
-        self.ask = nn.Linear(width, width)
-        self.memory = nn.Linear(channels, 2 * width)
-        self.memory_out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def attended(self, memory: Float[Tensor, "B M C"]) -> list[Tensor]:
-        """Compute the keys and the values of the memory."""
-        return self._heads(self.memory(memory), 2)
-
-    def forward(
-        self, steps: Float[Tensor, "B T D"], attended: tuple[Tensor, ...], past: tuple[Tensor, ...] | None
-    ) -> tuple[Float[Tensor, "B T D"], tuple[Tensor, ...]]:
-        query, key, value = self._heads(self.steps(self.norms[0](steps)), 3)
-        if past:
-            key, value = (torch.cat(both, dim=2) for both in zip(past, (key, value), strict=True))
-        found = functional.scaled_dot_product_attention(
-            query, key, value, is_causal=not past and int(steps.shape[1]) > 1
-        )
-        steps = steps + self.steps_out(_joined(found))
-        (query,) = self._heads(self.ask(self.norms[1](steps)), 1)
-        found = functional.scaled_dot_product_attention(query, attended[0], attended[1])
-        steps = steps + self.memory_out(_joined(found))
-        return steps + self.mlp(self.norms[2](steps)), (key, value)
-
-    def _heads(self, values: Float[Tensor, "B T _"], parts: int) -> list[Float[Tensor, "B H T _"]]:
-        return [part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in values.chunk(parts, dim=2)]
-
-
-def _joined(values: Float[Tensor, "B H T _"]) -> Float[Tensor, "B T D"]:
-    return values.transpose(1, 2).flatten(2)
-
-
-class LstmDecoder(Decoder):
-    """The paper's recurrence: stacked LSTMs that start from the mean of the features and are told each joint's name.
-
-    Args:
-        attention: each step looks at the memory through soft attention, as the paper's second model does. False: each
-            step gets the mean of the memory.
-    """
-
-    def __init__(self, channels: int, width: int, side: int, feedback: Feedback, layers: int, attention: bool) -> None:
-        super().__init__(channels, width, side, feedback)
-        self.attention = attention
-        self.start = nn.Linear(channels, 2 * layers * width)
-        self.seen = nn.Linear(channels, width)
-        self.lstm = nn.LSTM(width, width, num_layers=layers, batch_first=True)
-        initialize(self.lstm)
-        if attention:
-            self.ask = nn.Linear(width, channels)
-        self.norm = nn.LayerNorm(width)
-
-    def advance(
-        self, inputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None, past: Any
-    ) -> tuple[Float[Tensor, "B T P"], Any]:
-        """Compute the logits of steps; `past` holds the hidden and the cell state, each (B, L, D)."""
-        state = past or self._start(scene)
-        if not self.attention:
-            outputs, state = self._run(inputs + self.seen(scene.memory.mean(dim=1))[:, None], state)
-            return self.logits(self.norm(outputs), scene, changes), state
-        steps = []
-        for told in inputs.split(1, dim=1):
-            look = self.ask(state[0][:, -1:] + told)  # (B, 1, C)
-            seen = functional.scaled_dot_product_attention(look, scene.memory, scene.memory)
-            output, state = self._run(told + self.seen(seen), state)
-            steps.append(output)
-        return self.logits(self.norm(torch.cat(steps, dim=1)), scene, changes), state
-
-    def _start(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        values = self.start(scene.memory.mean(dim=1)).unflatten(1, (2, self.lstm.num_layers, -1))
-        return torch.tanh(values[:, 0]), values[:, 1]
-
-    def _run(
-        self, inputs: Float[Tensor, "B T D"], state: tuple[Tensor, Tensor]
-    ) -> tuple[Float[Tensor, "B T D"], tuple[Tensor, Tensor]]:
-        outputs, (hidden, cell) = self.lstm(inputs, tuple(part.transpose(0, 1).contiguous() for part in state))
-        return outputs, (hidden.transpose(0, 1), cell.transpose(0, 1))
-
-
-class LocatorDecoder(LstmDecoder):
-    """LSTMs whose attention is the prediction: a joint's map says where the features are read for the next step."""
-
-    def __init__(self, channels: int, width: int, side: int, feedback: Feedback, layers: int) -> None:
-        super().__init__(channels, width, side, feedback, layers, attention=False)
-        self.place_seen = nn.Linear(NUM_FEATURES, width, bias=False)
-
-    def advance(
-        self, inputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None, past: Any
-    ) -> tuple[Float[Tensor, "B T P"], Any]:
-        """Compute the logits of steps, each from the state before it; see `LstmDecoder`."""
-        state, steps = past or self._start(scene), []
-        places = cell_features(int(scene.features.shape[-1]), self.side, scene.features).flatten(1)  # (F, HW)
-        for number, told in enumerate(inputs.split(1, dim=1)):
-            change = None if changes is None else changes[:, number : number + 1]
-            logits = self.logits(self.norm(state[0][:, -1:] + told), scene, change)  # (B, 1, P)
-            weights = logits[..., :-1].float().softmax(dim=2).to(logits)[:, 0]  # (B, HW)
-            seen = torch.einsum("bp,bcp->bc", weights, scene.features.flatten(2))
-            where = torch.einsum("bp,fp->bf", weights, places)
-            _, state = self._run(told + (self.seen(seen) + self.place_seen(where))[:, None], state)
-            steps.append(logits)
-        return torch.cat(steps, dim=1), state
