@@ -27,10 +27,10 @@ def pages() -> dict[str, str]:
         if experiment is None:
             return {}
         number = experiment.experiment_id
-        newest = {"order_by": ["attributes.start_time DESC"]}
-        last = client.search_runs([number], max_results=1, **newest)
+        newest = ["attributes.start_time DESC"]
+        last = client.search_runs([number], max_results=1, order_by=newest)
         evaluated = "tags.model = 'model' and metrics.`val/pckh_total` >= 0"
-        models = client.search_runs([number], evaluated, max_results=2, **newest)
+        models = client.search_runs([number], evaluated, max_results=2, order_by=newest)
     runs = f"/#/experiments/{number}/runs"
     view = f"{TRAINING}&viewStateShareKey={KEY}"
     found = {"runs, best first": f"{runs}?{view}", "charts of the runs": f"{runs}?{view}&compareRunsMode=CHART"}
