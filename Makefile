@@ -7,14 +7,14 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # A file's tests run in one worker, because they share a project; on a large machine more workers cost more than they bring.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo study test test-all lint bench audit exp git ui env requirements clean
+.PHONY: demo study test test-all lint docs bench audit exp git ui env requirements clean
 
 demo: git env
 	$(RUN) dvc repro
 	@echo; sed '/^| the paper/,$$d' reports/table.md
 	@echo; echo "The whole report, to open in a browser: reports/index.html"
 
-# The study of docs/results.md: decoders on the same features, several seeds. Hours on a laptop; stopped, it goes on.
+# The study of docs/explanation/results.md: decoders on the same features, several seeds. Hours on a laptop; stopped, it goes on.
 study: env
 	$(RUN) dvc repro study/dvc.yaml
 
@@ -31,6 +31,10 @@ lint: env
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) PYTHONPATH=. lint-imports --no-logo --no-cache
+
+# The pages of docs/reference that are written from the code.
+docs: env
+	$(RUN) PYTHONPATH=. python docs/reference/generate.py
 
 # Experiments of the last COMMITS commits: what differs of Total PCKh, its difference from the first entry, and parameters.
 COMMITS ?= 1
@@ -69,7 +73,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 
 # Benchmarks, minutes each: run them after `make demo` on an idle machine.
 bench: env
-	for name in parse crops processes feeding memory training gpu tracking evaluate start; do \
+	for name in parse crops processes feeding memory training gpu tracking evaluate decoders start; do \
 	  $(RUN) PYTHONPATH=. python benchmarks/$$name.py || exit 1; done
 
 # Known vulnerabilities of the pinned packages; asks a database on the internet.

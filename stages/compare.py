@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import typer
+from jaxtyping import Float
 
 from posernn import params
 from posernn.data import crops as crops_of
@@ -34,26 +36,19 @@ def main(
     The other entries are held against the first; all are held against the better constant pose.
     """
     settings = params.load()
+    draws, seed = settings.evaluate.bootstrap_draws, settings.evaluate.seed
     table, train = read_crops(crops, "val"), read_crops(crops, "train", ["joints_crop", "annotated"])
     people, jpegs = scores.people_of(table), scores.jpegs_of(table)
     border = crops_of.border(settings.crops.margin, settings.data.crop_size)
-    files = {entry: results_dir / entry / "predictions.parquet" for entry in entries}
     predictions = comparison.constant_predictions(train, len(people), border) | {
-        entry: results.read_predictions(path, table) for entry, path in files.items()
+        entry: results.read_predictions(_predictions_file(results_dir, entry), table) for entry in entries
     }
     models = {entry: read_json(runs / entry / "model.json") for entry in entries}
-    draws, seed = settings.evaluate.bootstrap_draws, settings.evaluate.seed
     found = comparison.compare(predictions, people, models, draws=draws, seed=seed)
-    setting = page.Setting(
-        dataset=settings.dataset,
-        **settings.crops.model_dump(include={"box", "padding", "keep_aspect"}),
-        crop_size=settings.data.crop_size,
-        num_train=len(train),
-    )
+
+    setting = _setting(settings, num_train=len(train))
+    of_entries = {entry: _read_entry(entry, runs, results_dir, predictions[entry]) for entry in entries}
     sample = scores.sample(people, settings.evaluate.pictures, seed)
-    histories = {entry: results.read_history(runs / entry / "history.csv") for entry in entries}
-    maps = {entry: results.read_maps(results_dir / entry / "maps.npz") for entry in entries}
-    figures = draw_comparison(found, people, predictions, jpegs, sample, histories=histories, maps=maps)
     pictures = settings.report.pictures or settings.dataset == "synthetic"
     held_out = html.HeldOut(
         people=people,
@@ -63,22 +58,46 @@ def main(
         side=settings.data.crop_size,
         sample=sample.tolist(),
     )
-    of_entries = {
-        entry: html.Entry(
-            pred_crop=predictions[entry],
-            confidence=results.read_confidence(path),
-            history=histories[entry],
-            maps=maps[entry],
-            parameters=read_json(runs / entry / "run.json").get("parameters", {}),
-        )
-        for entry, path in files.items()
-    }
+    figures = draw_comparison(
+        found,
+        people,
+        predictions,
+        jpegs,
+        sample,
+        histories={name: entry.history for name, entry in of_entries.items()},
+        maps={name: entry.maps for name, entry in of_entries.items()},
+    )
     with replacing_folder(out) as folder:
         for name, figure in figures.items():
             save_figure(figure, folder / "figures" / f"{name}.png")
         page.write(folder, found, setting, list(figures))
         html.write(folder / "index.html", found, setting, held_out, of_entries, _origin())
     print(f"{page.for_terminal(found, setting)}\n\nReport: {out / 'index.html'} and {out / 'table.md'}")
+
+
+def _predictions_file(results_dir: Path, entry: str) -> Path:
+    return results_dir / entry / "predictions.parquet"
+
+
+def _setting(settings: params.Params, num_train: int) -> page.Setting:
+    """Describe the data and the crops that the scores were measured with."""
+    return page.Setting(
+        dataset=settings.dataset,
+        **settings.crops.model_dump(include={"box", "padding", "keep_aspect"}),
+        crop_size=settings.data.crop_size,
+        num_train=num_train,
+    )
+
+
+def _read_entry(entry: str, runs: Path, results_dir: Path, pred_crop: Float[np.ndarray, "N 16 2"]) -> html.Entry:
+    """Read what the page shows of an entry beside its predictions."""
+    return html.Entry(
+        pred_crop=pred_crop,
+        confidence=results.read_confidence(_predictions_file(results_dir, entry)),
+        history=results.read_history(runs / entry / "history.csv"),
+        maps=results.read_maps(results_dir / entry / "maps.npz"),
+        parameters=read_json(runs / entry / "run.json").get("parameters", {}),
+    )
 
 
 def _names(crops: pa.Table) -> list[str]:

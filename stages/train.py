@@ -61,8 +61,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             start_from=None if train.start_from is None else models.weights_file(train.start_from),
         )
         checkpoint = checkpoints.path_for(name, all_settings, crops)
-        changed = checkpoints.changed_code(checkpoint, arch)
-        extra = (None if changed else checkpoints.restore(checkpoint, state)) or {"run_id": None}
+        extra, changed = checkpoints.restore(checkpoint, state, arch)
         group.require_same("checkpoint", state.iteration)
         if first:
             together = f", {group.size} processes" if group.size > 1 else ""
@@ -107,7 +106,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             parameters=params.recorded(name),
             tags=tags,
             dataset=dataset,
-            run_id=extra["run_id"],
+            run_id=extra["run_id"] if extra else None,
         )
         with recording as recorded:
 

@@ -1,5 +1,6 @@
 """COCO keypoints files become the same tables as MPII's release."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +132,25 @@ def test_joints_at_a_place_that_stands_for_missing_are_counted():
     points = dict.fromkeys(("left_knee", "right_knee", "left_ankle"), (0, 0, 2))
     people, _, notes = parse(person(7, SOMEBODY | points))
     assert schemas.to_numpy(people, "annotated").sum() == 6
+    assert people["visible"][0].as_py()[Joint.LEFT_KNEE] is None
     assert people["scale"][0].as_py() == pytest.approx(32 / 200), "the box of the joints leaves them out, too"
     assert notes[-1].startswith("3 joints of 1 people lie at (0, 0)")
+
+
+def test_a_person_who_is_rejected_leaves_the_others_as_they_are():
+    nobody = person(6, dict.fromkeys(HIPS, (0, 0, 2)), bbox=[1, 2, 3, 4], bbox_head=[1, 2, 3, 4])
+    somebody = person(7, SOMEBODY, bbox=[10, 20, 60, 120], bbox_head=[10, 20, 30, 40])
+    people, rejected, _ = parse(nobody, somebody)
+    alone, *_ = parse(somebody)
+    assert reasons(rejected) == [(0, 0, "no joint is annotated")]
+    one, other = (repr(table.drop(["image_index"]).to_pylist()) for table in (people, alone))  # NaN is not NaN
+    assert one == other
+
+
+@pytest.mark.parametrize("bbox", [None, [], [10, 20, 0, 0], [10, 20, 60], ["a", 2, 3, 4], [1e9, 0, 60, 120]])
+def test_the_box_of_the_joints_stands_in_for_a_bbox_that_is_none(bbox):
+    people, *_ = parse(person(7, SOMEBODY, bbox=bbox))
+    assert people["scale"][0].as_py() == pytest.approx(32 / 200)
 
 
 @pytest.mark.parametrize("name", ["images/a.jpg", "images\\a.jpg", "./a.jpg", "a.jpg"])
@@ -152,6 +170,10 @@ def test_images_are_named_relative_to_the_folder_images(name):
             "expected a category with names of keypoints, such as right_a",
         ),
         (lambda file: file | {"images": file["images"] * 2}, "expected each image once, got id 7 several times"),
+        (
+            lambda file: file | {"images": [*file["images"], {"id": 8, "file_name": "images/7.jpg"}]},
+            "expected each image once, got file_name 7.jpg several times",
+        ),
         (
             lambda file: file | {"categories": [{"id": 1, "name": "dog", "keypoints": ["tail", "paw"]}]},
             "category 'dog': expected names of joints, such as right_ankle, .*, got tail, paw; rename the keypoints",
@@ -175,6 +197,16 @@ def test_a_file_that_is_no_json_is_one_line(tmp_path, text):
     (tmp_path / "a.json").write_text(text, encoding="latin1")
     with pytest.raises(InputError, match=r"a.json: expected COCO keypoints as JSON, got .*; export it again"):
         coco_file.read_file(tmp_path / "a.json")
+
+
+def test_a_file_that_is_missing_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"a.json: expected COCO keypoints, got No such file .*; put the file there"):
+        coco_file.read_file(tmp_path / "a.json")
+
+
+def test_a_file_may_have_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(contents([person(7, SOMEBODY)])), encoding="utf-8-sig")
+    assert coco_file.read_file(tmp_path / "a.json") == contents([person(7, SOMEBODY)])
 
 
 # --- which files a data set has ---------------------------------------------------------------------------------------
@@ -208,14 +240,15 @@ def test_the_annotation_files_follow_from_what_lies_in_the_folder(tmp_path, name
 
 def test_train_and_val_are_joined_and_share_no_image(tmp_path):
     write(tmp_path / "train.json", contents([person(7, SOMEBODY), person(8, {})]))
-    write(tmp_path / "val.json", contents([person(9, SOMEBODY), person(9, {})]))
+    images = [{"id": 9, "file_name": "9.jpg"}, {"id": 10, "file_name": "10.jpg"}]
+    write(tmp_path / "val.json", contents([person(9, SOMEBODY), person(9, {})], images=images))
     found = annotations.read(tmp_path)
-    assert found.num_images == 3
+    assert found.num_images == 4
     assert found.people.select(["image", "image_index", "split"]).to_pylist() == [
         {"image": "7.jpg", "image_index": 0, "split": "train"},
         {"image": "9.jpg", "image_index": 2, "split": "val"},
     ]
-    assert [index for index, *_ in reasons(found.rejected)] == [1, 2]
+    assert [index for index, *_ in reasons(found.rejected)] == [1, 2, 3]
     assert len(found.notes) == 1, "what both files say is said once"
     write(tmp_path / "val.json", contents([person(7, SOMEBODY)]))
     with pytest.raises(

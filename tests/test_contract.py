@@ -131,7 +131,7 @@ def test_a_resumed_training_ends_with_the_same_weights(case, tmp_path):
     train(whole, crops, 6)
     train(first, crops, 3)
     checkpoints.save(tmp_path / "half.safetensors", first, arch, {})
-    checkpoints.restore(tmp_path / "half.safetensors", second)
+    checkpoints.restore(tmp_path / "half.safetensors", second, arch)
     train(second, crops, 6)
     for one, other in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True):
         assert torch.equal(one, other)

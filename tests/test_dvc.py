@@ -1,6 +1,7 @@
 """dvc.yaml: what runs a stage again, and what does not."""
 
 import contextlib
+import re
 import shutil
 
 import pytest
@@ -97,6 +98,29 @@ def test_a_data_set_whose_name_has_spaces_is_one_line_of_the_first_stage(project
         "and its folder in data/"
     ]
     assert "Usage" not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "message"),
+    [
+        ("nobody", "nobody", "Parameters 'nobody.val_list' are missing from 'params.yaml'."),
+        ("v1.2", "v1.2", "Parameters 'v1.2.val_list' are missing from 'params.yaml'."),
+        ("nobody", "another", "No such file or directory: .*data/nobody'"),
+    ],
+    ids=["no section", "a dot", "neither section nor folder"],
+)
+def test_a_data_set_without_a_section_or_a_folder_is_one_line_before_any_stage(project, capfd, name, folder, message):
+    values = parameters() | {"dataset": name}
+    if "." in name:
+        values[name] = values["mpii"]
+    with (project / "params.yaml").open("w") as file:
+        YAML().dump(values, file)
+    (project / "data" / folder).mkdir()
+    with contextlib.chdir(project), Repo() as repo, pytest.raises(ReproductionError, match="'parse'") as caught:
+        repo.reproduce()
+    assert re.search(message, str(caught.value.__cause__))
+    assert "\n" not in str(caught.value.__cause__)
+    assert "Running stage" not in capfd.readouterr().out
 
 
 TRAININGS = {"train@baseline", "train@model", "train@pretrained"}

@@ -33,7 +33,7 @@ def test_the_page_about_deployment_gives_the_joints_of_posernn(here):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)).save("photo.jpg")
     exported = CliRunner().invoke(app, ["export", "run", "--onnx", "model.onnx"])
     assert exported.stdout == f"model.onnx: images (people, 3, {SIDE}, {SIDE}) of uint8 -> joints_unit\n"
-    page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/how-to/deploy.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
     assert len(code.strip().splitlines()) <= 12
     found = {}

@@ -14,7 +14,7 @@ from posernn.evaluation import comparison, metrics, results, scores
 from posernn.evaluation.measure import PCKH, TORSO_PCK
 from posernn.pose.geometry import torso_size
 from posernn.pose.skeleton import Joint
-from posernn.report import page
+from posernn.report import html, page
 from posernn.report.figures import draw_comparison
 from posernn.runtime import files
 from posernn.runtime.errors import InputError
@@ -92,6 +92,24 @@ def test_the_report_says_so_first_and_never_pckh_or_nan(compared):
         for word in ("PCKh", "nan", "None", "head size", "Stacked Hourglass"):
             assert word not in shown
     assert next(phrase.split(":")[0] for phrase in found.verdict()) == "cnn is better than median pose"
+
+
+def test_the_page_says_so_first_and_never_pckh(compared, tmp_path):
+    people, predictions, found = compared
+    history = {name: np.array([1.0, 2.0]) for name in results.HISTORY}
+    entries = {
+        name: html.Entry(pred_crop=predictions[name], confidence=None, history=history, maps=None, parameters={})
+        for name in ("baseline", "model")
+    }
+    held_out = html.HeldOut(people, [f"{row}.jpg" for row in range(len(people))], None, None, 64, [])
+    html.write(tmp_path / "index.html", found, SETTING, held_out, entries, {})
+    text = (tmp_path / "index.html").read_text()
+    assert f"<h2>Verdict</h2>\n<p><strong>{page.NO_HEAD_BOX}</strong></p>" in text
+    assert "torso PCK@0.2, percent" in text
+    assert "Total torso PCK over the threshold" in text
+    rest = text.replace(page.NO_HEAD_BOX, "")
+    for word in ("PCKh", "head size", "Stacked Hourglass", "Published rows"):
+        assert word not in rest
 
 
 def test_metrics_are_named_and_are_all_numbers(compared):

@@ -1,4 +1,4 @@
-"""The table of docs/pckh.md: one file of predictions under all variants of PCKh in use."""
+"""The table of docs/explanation/pckh.md: one file of predictions under all variants of PCKh in use."""
 
 import re
 
@@ -49,7 +49,7 @@ def variants(people, pred_image):
 
 def test_the_variants_differ_as_their_names_say():
     assert NUM_JOINTS == 16
-    page = (ROOT / "docs/pckh.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/pckh.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^\| .* \| +\d+\.\d\d \| +\d+\.\d\d \|$", page, re.MULTILINE)) == 12
 
 
@@ -67,7 +67,7 @@ def test_the_figures_of_the_page_are_those_of_the_reference_predictions(mpii_roo
         variants(people, np.load(reference / f"{name}_predictions.npy").astype(np.float64) - 1)
         for name in ("hg_s2", "tompson")
     ]
-    page = (ROOT / "docs/pckh.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/pckh.md").read_text(encoding="utf-8")
     rows = {row[0].strip(): row[1:] for row in re.findall(r"^\| (.*?) \| +(\S+) \| +(\S+) \|$", page, re.MULTILINE)}
     for name in found[0]:
         assert rows[name] == tuple(f"{100 * of_file[name]:.2f}" for of_file in found), name

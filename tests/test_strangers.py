@@ -53,7 +53,9 @@ def test_weights_checkpoints_and_maps_that_are_pickles_are_refused(malicious, tm
     (tmp_path / "run/weights.safetensors").rename(tmp_path / "checkpoint.safetensors")
     model = tiny_models.of("cnn")
     with pytest.raises(InputError, match="expected a checkpoint of this training"):
-        checkpoints.restore(tmp_path / "checkpoint.safetensors", TrainingState(model, make_optimizer("adam", model, 1)))
+        checkpoints.restore(
+            tmp_path / "checkpoint.safetensors", TrainingState(model, make_optimizer("adam", model, 1)), "cnn"
+        )
 
     (tmp_path / "checkpoint.safetensors").rename(tmp_path / "maps.npz")
     with pytest.raises(InputError):

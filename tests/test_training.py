@@ -172,7 +172,7 @@ def test_a_stopped_training_ends_with_the_same_weights_and_history(tmp_path, sto
             checkpoints.save(tmp_path / "last.safetensors", stopped, "cnn", {"run_id": "abc"})
             break
     resumed = fresh_with(recipe)
-    assert checkpoints.restore(tmp_path / "last.safetensors", resumed) == {"run_id": "abc"}
+    assert checkpoints.restore(tmp_path / "last.safetensors", resumed, "cnn") == ({"run_id": "abc"}, [])
     assert resumed.iteration == stop
     run(resumed, **changes)
 
@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_iteration_and_keeps_the_last_g
     with pytest.raises(NonFiniteLossError):
         checkpoints.save(path, state, "cnn", {})
     again = fresh()
-    checkpoints.restore(path, again)
+    checkpoints.restore(path, again, "cnn")
     assert again.iteration == 4
     assert all(torch.isfinite(parameter).all() for parameter in again.model.parameters())
 
@@ -243,13 +243,13 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
 
 def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
     path = tmp_path / "last.safetensors"
-    assert checkpoints.restore(path, fresh()) is None
+    assert checkpoints.restore(path, fresh(), "cnn") == (None, [])
     checkpoints.save(path, fresh(), "cnn", {})
     with pytest.raises(InputError, match=r"expected a checkpoint of this training, got: .*; delete it"):
-        checkpoints.restore(path, fresh(trunk_width=0.125))
+        checkpoints.restore(path, fresh(trunk_width=0.125), "cnn")
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"expected a checkpoint of this training"):
-        checkpoints.restore(path, fresh())
+        checkpoints.restore(path, fresh(), "cnn")
 
 
 def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeypatch):
@@ -263,17 +263,16 @@ def test_a_checkpoint_belongs_to_its_parameters_and_its_people(tmp_path, monkeyp
     assert path != checkpoints.path_for("model", {"lr": 0.1}, tmp_path)
 
 
-def test_a_checkpoint_names_the_code_that_changed_since(tmp_path, monkeypatch):
+def test_a_checkpoint_of_code_that_changed_since_is_not_loaded_and_the_files_are_named(tmp_path, monkeypatch):
     path = tmp_path / "last.safetensors"
-    assert checkpoints.changed_code(path, "cnn") == []
-    checkpoints.save(path, fresh(), "cnn", {})
-    assert checkpoints.changed_code(path, "cnn") == []
+    trained = fresh()
+    run(trained)
+    checkpoints.save(path, trained, "cnn", {})
     digests = checkpoints.code_digests("cnn")
     assert {"models/cnn.py", "models/parts/vgg.py", "training/loop.py", "pose/skeleton.py"} <= digests.keys()
     assert not [name for name in digests if name.startswith(("runtime/", "report/", "models/lstm"))]
     changed = digests | {"models/cnn.py": "another", "models/parts/new.py": "new"}
     monkeypatch.setattr(checkpoints, "code_digests", lambda arch: changed)
-    assert checkpoints.changed_code(path, "cnn") == ["models/cnn.py", "models/parts/new.py"]
-    path.write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"expected a checkpoint, got: .*; delete it"):
-        checkpoints.changed_code(path, "cnn")
+    state = fresh()
+    assert checkpoints.restore(path, state, "cnn") == (None, ["models/cnn.py", "models/parts/new.py"])
+    assert state.iteration == 0

@@ -21,7 +21,7 @@ def export(
             "people.parquet or a predictions.parquet."
         ),
     ],
-    onnx: Annotated[Path | None, typer.Option(help="Write the model as ONNX: docs/deploy.md runs it.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Write the model as ONNX: docs/how-to/deploy.md runs it.")] = None,
     mpii: Annotated[Path | None, typer.Option(help="Write the predictions as .mat for MPII's evalMPII.")] = None,
     coco: Annotated[
         Path | None, typer.Option(help="Write people as COCO keypoints annotations, or predictions as COCO results.")

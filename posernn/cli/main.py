@@ -7,6 +7,14 @@ from typer.core import TyperGroup
 
 from posernn.runtime.errors import InputError
 
+EXIT_CODES = {
+    0: "success",
+    1: "an error that one line describes, or an unexpected one with its traceback",
+    2: "a command or an option that does not exist",
+    130: "ended by Ctrl-C or SIGTERM",
+}
+"""Exit codes of `posernn` and of the stages."""
+
 
 class _OneLineErrors(TyperGroup):
     """A wrong input is one line and exit code 1, Ctrl-C exit code 130, as in the stages; a wrong option is code 2."""
@@ -32,10 +40,11 @@ def _print_version(wanted: bool | None) -> None:
         raise typer.Exit
 
 
-EPILOG = """Example: posernn predict photo.jpg --box 40,10,260,480 --draw drawn/
-
-Exit codes: 0 success, 1 an error that one line describes, 2 a wrong option, 130 Ctrl-C. NO_COLOR=1: no colours.
-"""
+_CODES = "; ".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items())
+EPILOG = (
+    "Example: posernn predict photo.jpg --box 40,10,260,480 --draw drawn/\n\n"
+    f"Exit codes: {_CODES}. NO_COLOR=1: no colours."
+)
 
 
 @app.callback(epilog=EPILOG)

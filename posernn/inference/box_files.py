@@ -76,7 +76,7 @@ def _rows_of_json(path: Path) -> Iterator[Row]:
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise InputError(
             f'{path}: expected a list of {{"image": ..., "box_image": [x0, y0, x1, y1]}}, or COCO\'s images and '
-            f"annotations, got neither ({error!r}); see docs/predict.md"
+            f"annotations, got neither ({error!r}); see docs/how-to/predict.md"
         ) from error
 
 

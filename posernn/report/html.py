@@ -97,16 +97,18 @@ def write(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     keys = dict.fromkeys(key for entry in entries.values() for key in entry.parameters)
+    published = page.published_rows(comparison.measure)
     text = environment.get_template("page.html").render(
         css=(TEMPLATE / "page.css").read_text(encoding="utf-8"),
         js=(TEMPLATE / "page.js").read_text(encoding="utf-8"),
         sections=SECTIONS.items(),
         labels=[comparison.labels[name] for name in entries],
         setting=setting.sentence(len(held_out.people)).replace("`", ""),
+        headline=page.headline(comparison.measure),
         intervals=page.intervals(comparison.measure),
         verdict=comparison.verdict(),
-        scores=(tables.HEADER, tables.score_rows(comparison) + tables.published_rows()),
-        published_note=page.PUBLISHED_NOTE,
+        scores=(tables.HEADER, tables.score_rows(comparison) + published),
+        published_note=page.PUBLISHED_NOTE if published else None,
         diagnostics=tables.diagnostics_table(comparison),
         joints=tables.joints_table(comparison),
         pictures=held_out.jpegs is not None,

@@ -107,6 +107,16 @@ def details(comparison: Comparison, setting: Setting) -> dict:
     }
 
 
+def headline(measure: Measure) -> str | None:
+    """Return what a report must say first, if anything."""
+    return NO_HEAD_BOX if measure == TORSO_PCK else None
+
+
+def published_rows(measure: Measure) -> list[list[str]]:
+    """Return the rows of published results, which are PCKh: none for another score."""
+    return tables.published_rows() if measure == PCKH else []
+
+
 def for_terminal(comparison: Comparison, setting: Setting) -> str:
     """Format the setting, our rows and the differences for a terminal."""
     header = [title.replace("image px", "img").replace("crop px", "crop") for title in tables.HEADER]
@@ -114,14 +124,15 @@ def for_terminal(comparison: Comparison, setting: Setting) -> str:
     table = tables.plain_table(header, tables.score_rows(comparison))
     differences = "\n".join(f"- {phrase}" for phrase in comparison.verdict())
     measure = comparison.measure
-    head = f"{NO_HEAD_BOX}\n" if measure == TORSO_PCK else ""
+    first = headline(measure)
+    head = f"{first}\n" if first else ""
     return f"{head}{sentence}\n{measure.title}, percent\n\n{table}\n\nIn {intervals(measure)}:\n{differences}"
 
 
 def markdown(comparison: Comparison, setting: Setting, figures: Sequence[str] = ()) -> str:
     """Format the whole report, with the figures of these names (file names without .png)."""
     scores, measure = comparison.scores[comparison.entries[0]], comparison.measure
-    published = tables.published_rows() if measure == PCKH else []
+    published, first = published_rows(measure), headline(measure)
     size = "head box" if measure == PCKH else "torso"
     counts = (
         f"{scores['num_joints_scored']:,} joints are scored; {scores['num_people_not_scored']:,} people have no scored"
@@ -130,7 +141,7 @@ def markdown(comparison: Comparison, setting: Setting, figures: Sequence[str] = 
     )
     parts = [
         "# Comparison",
-        *([f"**{NO_HEAD_BOX}**"] if measure == TORSO_PCK else []),
+        *([f"**{first}**"] if first else []),
         setting.sentence(_num_people(comparison)),
         f"In {intervals(measure)}:",
         "\n".join(f"- **{phrase}**" for phrase in comparison.verdict()),

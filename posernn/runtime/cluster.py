@@ -1,4 +1,4 @@
-"""A Dask cluster as an executor, see docs/scaling.md."""
+"""A Dask cluster as an executor, see docs/how-to/several-machines.md."""
 
 import concurrent.futures
 import logging

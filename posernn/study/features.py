@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
-from torch import nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from posernn.data.augmentation import Augmentation, augment
 from posernn.data.batches import Crops
@@ -108,8 +108,13 @@ def read(folder: Path, crop_size: int, rows: Int[np.ndarray, "K"] | None = None,
         raise InputError(f"{folder}: expected features, got {error.strerror}; run the stage features") from error
     rows = np.arange(features.shape[1]) if rows is None else rows
     num = len(rows)
+
+    def images(people: Int[np.ndarray, "B"]) -> Float[Tensor, "B C H W"]:
+        values = torch.from_numpy(features[people // num, rows[people % num]].astype(np.float32))
+        return values.contiguous(memory_format=torch.channels_last)  # convolutions are quickest in it
+
     return Crops(
-        images=lambda people: torch.from_numpy(features[people // num, rows[people % num]].astype(np.float32)),
+        images=images,
         joints_unit=torch.from_numpy(np.concatenate(joints[:, rows])),
         annotated=torch.from_numpy(np.concatenate(annotated[:, rows])),
         crop_size=crop_size,

@@ -98,7 +98,7 @@ def table(runs: Runs, draws: int) -> str:
 
 def decodings(runs: Runs, variant: str) -> str:
     """Format decodings x scores of one variant."""
-    ways = [way for way in runs[variant][0] if way != "bits"]
+    ways = sorted((way for way in runs[variant][0] if way != "bits"), key=lambda way: way.startswith("given"))
     rows = [[way, *(_mean([run[way][name] for run in runs[variant]], 1) for name in SCORES)] for way in ways]
     return _markdown(["decoding", *SCORES], rows)
 
@@ -148,7 +148,11 @@ def page(
         "all other columns in percent, with joints fed back as they were predicted; the last one with its interval over"
         " people.",
         table(runs, draws),
-        *(f"## Decodings of {variant}\n\n{decodings(runs, variant)}" for variant in chains),
+        "## Decodings",
+        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come "
+        "first, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
+        "joints as they are predicted without them.",
+        *(f"### {variant}\n\n{decodings(runs, variant)}" for variant in chains),
         "## Cost",
         "Decoders alone, from features that are there.",
         cost(abouts),

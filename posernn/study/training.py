@@ -36,8 +36,8 @@ def train(
         augmentation: of crops; None: off.
     """
     arch, _, training = entry
-    if checkpoint and not checkpoints.changed_code(checkpoint, arch):
-        checkpoints.restore(checkpoint, state)
+    if checkpoint:
+        checkpoints.restore(checkpoint, state, arch)
     steps = loop.train(
         state,
         train_crops,

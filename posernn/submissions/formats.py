@@ -167,7 +167,7 @@ def _array_of_json(path: Path, content: Any) -> Any:
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             f"{path}: expected nested lists of people x {NUM_JOINTS} joints x 2, or mmpose's results, got {error!r}; "
-            "see docs/pckh.md"
+            "see docs/how-to/score.md"
         ) from error
 
 

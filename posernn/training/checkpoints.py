@@ -59,27 +59,6 @@ def code_digests(arch: str) -> dict[str, str]:
     return {file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def changed_code(path: Path, arch: str) -> list[str]:
-    """List the files of posernn that are not as they were when a checkpoint was written.
-
-    Args:
-        path: of the checkpoint; where there is none, nothing has changed.
-        arch: name of the architecture.
-
-    Raises:
-        InputError: the file is no checkpoint.
-    """
-    now = code_digests(arch)
-    if not path.exists():
-        return []
-    try:
-        with safe_open(path, framework="pt") as file:
-            before = json.loads(file.metadata()["posernn"])["code"]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: expected a checkpoint, got: {error}; delete it") from error
-    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-
-
 def save(path: Path, state: TrainingState, arch: str, extra: dict[str, Any]) -> None:
     """Write a checkpoint in place of the last one, which stays where this one cannot be written.
 
@@ -110,25 +89,31 @@ def save(path: Path, state: TrainingState, arch: str, extra: dict[str, Any]) -> 
     write_tensors(path, tensors, {"posernn": json.dumps(about)})
 
 
-def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
-    """Load a checkpoint into a fresh state.
+def restore(path: Path, state: TrainingState, arch: str) -> tuple[dict[str, Any] | None, list[str]]:
+    """Load a checkpoint into a fresh state, unless the code has changed since it was written.
 
     Args:
-        path: the file.
-        state: with a fresh model and optimizer on their device; changed.
+        path: the file; there may be none.
+        state: with a fresh model and optimizer on their device; changed if the checkpoint is loaded.
+        arch: name of the architecture.
 
     Returns:
-        `extra`, or None where there is no checkpoint.
+        `extra`, or None where no checkpoint was loaded; and the files of posernn that have changed since.
 
     Raises:
         InputError: the file is broken or of another model.
     """
+    now = code_digests(arch)
     if not path.exists():
-        return None
+        return None, []
     device = next(state.model.parameters()).device
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["posernn"])
+            before = about["code"]
+            changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+            if changed:
+                return None, changed
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
         for kind, module in (("model.", state.model), ("average.", state.average)):
             if module is not None:
@@ -149,4 +134,4 @@ def restore(path: Path, state: TrainingState) -> dict[str, Any] | None:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = str(error).splitlines()[-1].strip()  # PyTorch's first line names the class only
         raise InputError(f"{path}: expected a checkpoint of this training, got: {what}; delete it") from error
-    return about["extra"]
+    return about["extra"], []

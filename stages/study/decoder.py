@@ -70,7 +70,7 @@ def main(variant: str, seed: int, folder: Path, out: Path) -> None:
 def fresh_state(entry: Entry) -> loop.TrainingState:
     """Build a decoder with its optimizer."""
     assert isinstance(entry.settings, Settings)
-    model = Decoding(entry.settings)
+    model = Decoding(entry.settings).to(memory_format=torch.channels_last)
     train = entry.training
     optimizer = make_optimizer(train.optimizer, model, train.lr, weight_decay=train.weight_decay)
     return loop.TrainingState(model, optimizer, copy.deepcopy(model) if train.ema else None)

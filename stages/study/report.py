@@ -45,6 +45,8 @@ def scores_of(path: Path, judges: measures.Judges, side: int) -> dict[str, dict[
         given = {name.removeprefix("given "): arrays[name] for name in arrays if name.startswith("given ")}
         bits = {name.removeprefix("bits "): arrays[name] for name in arrays if name.startswith("bits ")}
     found = {name: measures.of_pose(pose, judges, given.get(name)) for name, pose in poses.items()}
+    # The joints that were not given, as the same decoder predicts them without being told.
+    found |= {f"{name}, not told": measures.of_pose(poses["greedy"], judges, told) for name, told in given.items()}
     return found | {"bits": measures.of_bits(bits, judges)}
 
 

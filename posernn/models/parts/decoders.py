@@ -8,7 +8,8 @@ Axis letters: B batch, J joints, T steps, C channels, H W map, M places of the m
 D width of a step.
 """
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -46,14 +47,19 @@ class Scene(NamedTuple):
     Attributes:
         features: (B, C, H, W), for the map of a step.
         memory: (B, M, C): the same at half the resolution, with the places encoded, for attention.
+        attended: keys and values of the memory, (B, heads, M, D / heads) each, two for each block of a transformer.
     """
 
     features: Float[Tensor, "B C H W"]
     memory: Float[Tensor, "B M C"]
+    attended: tuple[Tensor, ...] = ()
 
     def repeat(self, times: int) -> "Scene":
         """Repeat each person, for several hypotheses about each."""
-        return Scene(*(field.repeat_interleave(times, dim=0) for field in self))
+        features, memory, *attended = (
+            values.repeat_interleave(times, dim=0) for values in (self.features, self.memory, *self.attended)
+        )
+        return Scene(features, memory, tuple(attended))
 
 
 class Decoder(nn.Module):
@@ -179,13 +185,20 @@ class TransformerDecoder(Decoder):
         self.blocks = nn.ModuleList(_Block(channels, width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
+    def scene(self, features: Float[Tensor, "B C H W"]) -> Scene:
+        """Prepare features for any number of steps; see `Decoder.scene`."""
+        scene = super().scene(features)
+        blocks = cast(Iterable[_Block], self.blocks)
+        return scene._replace(attended=tuple(part for block in blocks for part in block.attended(scene.memory)))
+
     def advance(
         self, inputs: Float[Tensor, "B T D"], scene: Scene, changes: Tensor | None, past: Any
     ) -> tuple[Float[Tensor, "B T P"], Any]:
         """Compute the logits of steps; `past` holds keys and values of the steps before, by block."""
         outputs, now = inputs, []
         for number, block in enumerate(self.blocks):
-            outputs, kept = block(outputs, scene.memory, past[number] if past else None)
+            attended = scene.attended[2 * number : 2 * number + 2]
+            outputs, kept = block(outputs, attended, past[number] if past else None)
             now.append(kept)
         return self.logits(self.norm(outputs), scene, changes), now
 
@@ -204,24 +217,24 @@ class _Block(nn.Module):
         self.memory_out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
+    def attended(self, memory: Float[Tensor, "B M C"]) -> list[Tensor]:
+        """Compute the keys and the values of the memory."""
+        return self._heads(self.memory(memory), 2)
+
     def forward(
-        self, steps: Float[Tensor, "B T D"], memory: Float[Tensor, "B M C"], past: tuple[Tensor, ...] | None
+        self, steps: Float[Tensor, "B T D"], attended: tuple[Tensor, ...], past: tuple[Tensor, ...] | None
     ) -> tuple[Float[Tensor, "B T D"], tuple[Tensor, ...]]:
-        query, *new = self._heads(self.steps(self.norms[0](steps)), 3)
+        query, key, value = self._heads(self.steps(self.norms[0](steps)), 3)
         if past:
-            key, value = (torch.cat([old, one], dim=2) for old, one in zip(past[:2], new, strict=True))
-            memory_key, memory_value = past[2:]
-        else:
-            key, value = new
-            memory_key, memory_value = self._heads(self.memory(memory), 2)
+            key, value = (torch.cat(both, dim=2) for both in zip(past, (key, value), strict=True))
         found = functional.scaled_dot_product_attention(
             query, key, value, is_causal=not past and int(steps.shape[1]) > 1
         )
         steps = steps + self.steps_out(_joined(found))
         (query,) = self._heads(self.ask(self.norms[1](steps)), 1)
-        found = functional.scaled_dot_product_attention(query, memory_key, memory_value)
+        found = functional.scaled_dot_product_attention(query, attended[0], attended[1])
         steps = steps + self.memory_out(_joined(found))
-        return steps + self.mlp(self.norms[2](steps)), (key, value, memory_key, memory_value)
+        return steps + self.mlp(self.norms[2](steps)), (key, value)
 
     def _heads(self, values: Float[Tensor, "B T _"], parts: int) -> list[Float[Tensor, "B H T _"]]:
         return [part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in values.chunk(parts, dim=2)]
