@@ -36,11 +36,11 @@ lint: env
 docs: env
 	$(RUN) PYTHONPATH=. python docs/reference/generate.py
 
-# Experiments of the last COMMITS commits: Total PCKh of each entry, its difference from the first, parameters that differ.
+# Experiments of the last COMMITS commits: what differs of Total PCKh, its difference from the first entry, and parameters.
 COMMITS ?= 1
 exp: git env
 	@$(RUN) dvc exp show --csv --num $(COMMITS) --hide-workspace --only-changed --drop \
-	  'Created|State|Executor|parent|typ|.*:(?!(torso PCK )?Total$$|diff)|(data|posernn|stages|runs|results)/' \
+	  'Created|State|Executor|parent|typ|.*:(?!(torso PCK )?Total$$|diff)|(data|posernn|stages|runs|results)(/|$$)' \
 	  | sed -e 's#reports/metrics/\([^.,]*\)\.json:#\1 #g' -e ':a' -e 's/,,/,-,/' -e ta -e 's/,$$/,-/' -e 's/^,/-,/' \
 	  | column -t -s,
 

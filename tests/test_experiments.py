@@ -14,6 +14,7 @@ from test_pipeline import TINY, environment_of, run, stages_run
 
 pytestmark = [pytest.mark.campaign, pytest.mark.pipeline, pytest.mark.timeout(3600)]
 
+ENTRIES = ("baseline", "model", "pretrained")
 PAGE = (ROOT / "docs/how-to/experiments.md").read_text(encoding="utf-8")
 
 
@@ -56,10 +57,9 @@ def test_changes_add_up_are_said_shown_and_taken_back(project):
     assert "train model: params.yaml differs from the last commit: lstm.layers=1, model.attention=true\n" in said
 
     rows = table(run(project, "make", "-s", "-o", "env", "exp"))
-    assert re.split("  +", rows["Experiment"])[1:] == [
-        *("rev", "baseline Total", "model Total", "model diff", "pretrained Total", "pretrained diff"),
-        *("model.attention", "lstm.layers"),
-    ]
+    header = re.split("  +", rows["Experiment"])  # scores that are the same everywhere are left out
+    assert header[:2] + header[-2:] == ["Experiment", "rev", "model.attention", "lstm.layers"]
+    assert set(header[2:-2]) <= {f"{entry} {score}" for entry in ENTRIES for score in ("Total", "diff")}
     assert re.split("  +", rows["attentive"])[-2:] == ["True", "2"]
     assert re.split("  +", rows["both"])[-2:] == ["True", "1"]
     assert max(map(len, rows.values())) <= 140
@@ -136,6 +136,6 @@ def test_plots_and_differences_are_shown_without_a_complaint(project, tmp_path):
         said = run(project, "dvc", "plots", *command, "-o", str(tmp_path / command[0]))
         assert not re.search("fail|warning|error", said, re.IGNORECASE), said
         page = (tmp_path / command[0] / "index.html").read_text()
-        assert page.count('<div id = "plot') + page.count("vegaEmbed(") >= 2
+        assert page.count("vegaEmbed(") == 2
         assert page.count("<img") >= 4
     assert "dvc_plots" not in run(project, "git", "status", "--short")
