@@ -66,8 +66,8 @@ NOT_RUN = {
 
 def commands(text):
     """Return the command lines of a document: those in code blocks that name no language, without their comments."""
-    blocks = re.findall(r"^( *)```\n(.*?)^\1```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "\n".join(block for _, block in blocks).replace("\\\n", " ").splitlines()
+    blocks = re.findall(r"^( *)```(\w*)\n(.*?)^\1```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "\n".join(block for _, language, block in blocks if not language).replace("\\\n", " ").splitlines()
     lines = [" ".join(re.sub(r"\s#.*", "", line).split()) for line in lines]
     return [line for line in lines if re.match(rf"([A-Z_]+=\S+ )?({'|'.join(PROGRAMS)}) ", line)]
 
