@@ -97,9 +97,12 @@ def test_ten_people_can_be_overfitted(case):
     arch, settings = case
     crops = ten_people(settings.crop_size)
     state = fresh(arch, settings)
-    train(state, crops, 350)
     spread = crops.joints_unit.std(dim=0).square().sum(dim=1).mean().sqrt() * settings.crop_size  # of a constant pose
-    assert state.history[-1].val_rmse < 0.25 * spread
+    for iterations in range(50, 400, 50):  # most need fewer than 350
+        train(state, crops, iterations)
+        if state.history[-1].val_rmse < 0.25 * spread:
+            return
+    pytest.fail(f"after {state.iteration} batches the RMSE is {state.history[-1].val_rmse:.1f} px")
 
 
 def test_a_prediction_does_not_depend_on_its_batch(case):
