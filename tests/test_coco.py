@@ -117,7 +117,8 @@ def test_what_is_no_person_is_rejected_with_the_reason(more, reason):
 
 
 def test_images_without_people_or_name_and_annotations_without_image_are_rejected():
-    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 3}, {"id": 4, "file_name": "\n"}]
+    names = {1: {"file_name": "a.jpg"}, 2: {"file_name": "b.jpg"}, 3: {}, 4: {"file_name": "a\0.jpg"}}
+    images = [{"id": id_} | name for id_, name in names.items()]
     people, rejected, _ = parse(person(1, SOMEBODY), person(3, SOMEBODY), person("1", SOMEBODY), images=images)
     assert people["image"].to_pylist() == ["a.jpg"]
     assert reasons(rejected) == [
@@ -133,6 +134,7 @@ def test_joints_at_a_place_that_stands_for_missing_are_counted():
     people, _, notes = parse(person(7, SOMEBODY | points))
     assert schemas.to_numpy(people, "annotated").sum() == 6
     assert people["visible"][0].as_py()[Joint.LEFT_KNEE] is None
+    assert parse(person(7, SOMEBODY | {"left_knee": (-1, -1, 2)}))[2][-1].startswith("1 joints of 1 people lie at")
     assert people["scale"][0].as_py() == pytest.approx(32 / 200), "the box of the joints leaves them out, too"
     assert notes[-1].startswith("3 joints of 1 people lie at (0, 0)")
 

@@ -9,8 +9,8 @@ from PIL import Image
 from test_cli import run
 from test_mpii import image, point, rectangle, write
 
-from posernn.data import annotations, mpii, schemas
-from posernn.pose.skeleton import NUM_JOINTS, Joint
+from posernn.data import annotations, coco_export, mpii, schemas
+from posernn.pose.skeleton import LIMBS, NUM_JOINTS, Joint
 from posernn.runtime import files
 
 
@@ -73,7 +73,12 @@ def test_pycocotools_reads_what_is_written_and_scores_it(folder, capsys):
     truth = COCO(str(folder / "all.json"))
     assert (len(truth.getImgIds()), len(truth.getAnnIds())) == (2, 3)
     assert truth.loadImgs([0]) == [{"id": 0, "file_name": "a.jpg", "width": 320, "height": 240}]
-    assert truth.loadCats([1])[0]["keypoints"][Joint.LEFT_HIP] == "left_hip"
+    category = truth.loadCats([1])[0]
+    assert category["keypoints"][Joint.LEFT_HIP] == "left_hip"
+    assert category["skeleton"] == [[one + 1, other + 1] for one, other in LIMBS], "COCO counts them from 1"
+    for annotation in truth.loadAnns(truth.getAnnIds()):
+        assert annotation["num_keypoints"] == np.count_nonzero(annotation["keypoints"][2::3])
+        assert annotation["area"] == pytest.approx(np.prod(annotation["bbox"][2:]))
     evaluation = COCOeval(truth, truth.loadRes(str(folder / "results.json")), "keypoints")
     evaluation.params.kpt_oks_sigmas = np.full(NUM_JOINTS, 0.05)
     evaluation.evaluate()
@@ -83,12 +88,29 @@ def test_pycocotools_reads_what_is_written_and_scores_it(folder, capsys):
     assert evaluation.stats[0] == pytest.approx(1.0), "the truth scores an average precision of 1"
 
 
+def test_joints_that_are_not_finite_are_not_predicted():
+    joints = np.full((1, NUM_JOINTS, 2), 7.0)
+    joints[0, 3, 1] = np.inf
+    table = schemas.predictions_table(["a.jpg"], [5], [0], joints, joints)
+    (found,) = coco_export.results_of(table)
+    assert found["keypoints"][6:15] == [7, 7, 1, 0, 0, 0, 7, 7, 1]
+    assert (found["image_id"], found["score"]) == (5, 1.0)
+
+
 def test_a_split_is_written_alone(folder):
     code, *_ = run("export", folder / "people.parquet", "--coco", folder / "train.json", "--split", "train")
     assert (code, len(json.loads((folder / "train.json").read_text())["annotations"])) == (0, 3)
     code, _, err = run("export", folder / "people.parquet", "--coco", folder / "x.json", "--split", "val")
     assert (code, err) == (1, "error: --split: expected one of test, train, got val; choose one of them\n")
     assert not (folder / "x.json").exists()
+
+
+def test_a_split_of_predictions_is_one_line(folder):
+    table = schemas.predictions_table(["a.jpg"], [0], [0], *np.zeros((2, 1, NUM_JOINTS, 2)))
+    files.write_table(folder / "one.parquet", table)
+    code, _, err = run("export", folder / "one.parquet", "--coco", folder / "x.json", "--split", "val")
+    said = f"error: --split: expected a people.parquet with it, got {folder / 'one.parquet'}; leave --split out\n"
+    assert (code, err) == (1, said)
 
 
 def test_a_source_that_is_neither_is_one_line(folder):

@@ -154,7 +154,9 @@ def test_figures_name_the_score(compared):
         "Total torso PCK: joints within the threshold, percent",
         "threshold (torso sizes)",
     )
-    assert figures["joint_errors"].axes[0].get_xlabel() == "median error (torso sizes)"
+    axes = figures["joint_errors"].axes[0]
+    assert axes.get_xlabel() == "median error (torso sizes)"
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.2, 0.2]], "the line of correct joints"
 
 
 def test_where_nobody_has_a_torso_either_it_is_one_line():
