@@ -206,7 +206,7 @@ def test_a_real_server_that_dies_in_the_middle_loses_nothing(project, monkeypatc
             recording = record(project)
             run = recording.__enter__()
         run.log(ROWS[:20])
-        while (found := recorded(run.run_id)[1]) is None or "loss" not in found.data.metrics:
+        while (found := recorded(run.run_id)[1]) is None or "train/loss" not in found.data.metrics:
             time.sleep(0.2)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -238,4 +238,4 @@ def test_a_training_that_was_killed_five_times_is_one_run_with_one_history(proje
     runs = client.search_runs([found.info.experiment_id], "tags.model = 'baseline'")
     assert [run.data.tags["posernn.run_id"] for run in runs] == [run_id], "one run for all six trainings"
     assert found.info.status == "FINISHED"
-    assert [step for step, _ in curve(client, found, "val_rmse")] == [10, 20, 30, 40, 50, 60]
+    assert [step for step, _ in curve(client, found, "val/rmse")] == [10, 20, 30, 40, 50, 60]
