@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 from small_project import ROOT, copy_project
 from test_pipeline import TINY, environment_of, run, stages_run
 
-pytestmark = [pytest.mark.campaign, pytest.mark.pipeline, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.campaign, pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
 ENTRIES = ("baseline", "model", "pretrained")
 PAGE = (ROOT / "docs/how-to/experiments.md").read_text(encoding="utf-8")
@@ -83,19 +85,25 @@ def test_changes_add_up_are_said_shown_and_taken_back(project):
 
 
 def test_a_killed_dvc_leaves_no_stage_and_the_page_says_how_to_go_on(project):
-    command = ["dvc", "exp", "run", "-S", "+model.train.iterations=300"]
-    log = project.parent / "killed.txt"
+    long = ["-S", "+model.train.iterations=300", "-S", "+model.train.checkpoint_every=5"]
     with (
-        log.open("w") as output,
-        subprocess.Popen(command, cwd=project, env=environment_of(project), stdout=output, stderr=output) as dvc,
+        (project.parent / "killed.txt").open("w") as output,
+        subprocess.Popen(
+            ["dvc", "exp", "run", *long], cwd=project, env=environment_of(project), stdout=output, stderr=output
+        ) as dvc,
     ):
-        while "train model: lstm" not in log.read_text():
-            assert dvc.poll() is None, log.read_text()
+        while not any((project / "checkpoints").glob("model-*")):  # before the first step there is nothing to save
+            assert dvc.poll() is None, Path(output.name).read_text()
             time.sleep(0.1)
+        stages = [
+            process
+            for process in psutil.Process(dvc.pid).children(recursive=True)
+            if "stages.train" in process.cmdline()
+        ]
         dvc.send_signal(signal.SIGTERM)
     assert "HEAD detached" in run(project, "git", "status")
-    while not any((project / "checkpoints").glob("model-*")):
-        time.sleep(0.1)
+    assert stages
+    assert not psutil.wait_procs(stages, timeout=60)[1]
     said = ""
     for command in recipe("Return to your branch"):
         said += run(project, *command)

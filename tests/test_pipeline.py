@@ -259,7 +259,9 @@ def test_temporary_and_queued_experiments_run_and_are_tracked_in_the_same_place(
 def test_every_training_is_a_run_in_mlflow_with_curves_scores_and_pictures(project):
     folder, _ = project
     runs, client = mlflow_runs(folder)
-    found = next(run for run in runs if run.info.run_name == "cnn")
+    run_id = json.loads((folder / "runs/baseline/run.json").read_text())["run_id"]  # experiments train a cnn, too
+    found = next(run for run in runs if run.data.tags["posernn.run_id"] == run_id)
+    assert found.info.run_name == "cnn"
     assert found.info.status == "FINISHED"
     assert found.data.params["train.batch_size"] == "25"
     assert found.data.params["baseline.arch"] == "cnn"
