@@ -7,32 +7,22 @@ from timing import in_turns, report
 from torch import nn
 
 from posernn import models
-from posernn.models.chain import Chain, Settings
+from posernn.models.chain import TINY, Chain
 from posernn.models.contract import Truth
 from posernn.models.parts import search
 
 SIDE, TRAIN_BATCH, BATCH, STEPS, ROUNDS = 128, 32, 25, 3, 5
-SETTINGS = Settings(
-    crop_size=SIDE,
-    trunk_width=1.0,
-    trunk="tf_efficientnet_lite0",
-    weights="none",
-    frozen_stride=0,
-    frozen_norm=False,
-    channels=96,
-    decoder="parallel",
-    feedback="none",
-    attention=False,
-    locator=False,
-    layers=2,
-    width=128,
-    joint_order="torso_first",
-    random_order=False,
-    history="truth",
-    jitter=0.5,
-    sigma=1.5,
-    decode="local",
-    flip_test=False,
+SETTINGS = TINY[0].model_copy(
+    update={
+        "crop_size": SIDE,
+        "trunk": "tf_efficientnet_lite0",
+        "channels": 96,
+        "layers": 2,
+        "width": 128,
+        "decoder": "parallel",
+        "feedback": "none",
+        "history": "truth",
+    }
 )
 CHAINS = {
     "transformer": {"decoder": "transformer", "feedback": "coordinates", "history": "masked"},

@@ -1,5 +1,6 @@
 """Compares the entries with each other and with the constant poses: results -> report, with figures."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,7 @@ def main(
     held_out = html.HeldOut(
         people=people,
         names=_names(table),
-        visible=None if people_file is None else _visible(table, people_file),
+        visible=None if people_file is None else _flags(table, people_file),
         jpegs=jpegs if pictures else None,
         side=settings.data.crop_size,
         sample=sample.tolist(),
@@ -107,16 +108,11 @@ def _names(crops: pa.Table) -> list[str]:
     return [f"{image}, person {number}" for image, number in zip(images, numbers, strict=True)]
 
 
-def _visible(crops: pa.Table, people_file: Path) -> list[list[int | None]]:
-    """Look up MPII's visible flags of the people of crops, 16 for each."""
-    keys = ["image_index", "person_index"]
-    table = read_table(people_file, schemas.PEOPLE, [*keys, "visible"])
-    columns = (table[name].to_pylist() for name in (*keys, "visible"))
-    flags = {(image, person): of_person for image, person, of_person in zip(*columns, strict=True)}
-    return [
-        [None if flag is None else int(flag) for flag in flags[key]]
-        for key in zip(*(crops[name].to_pylist() for name in keys), strict=True)
-    ]
+def _flags(crops: pa.Table, people_file: Path) -> list[list[int | None]]:
+    """Look up MPII's visible flags of the people of crops, 16 for each; None where there is no flag."""
+    people = read_table(people_file, schemas.PEOPLE, ["image_index", "person_index", "visible"])
+    found = scores.visible_of(crops, people)
+    return [[None if math.isnan(flag) else int(flag) for flag in flags] for flags in found.tolist()]
 
 
 def _origin() -> dict[str, str]:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from posernn import models, params
 from posernn.data import batches, shards
-from posernn.data.augmentation import Augmentation
+from posernn.params import recipe
 from posernn.runtime import git, tracking
 from posernn.runtime.device import choose_device, choose_dtype
 from posernn.runtime.errors import InputError
 from posernn.runtime.progress import progress_bar, silent
-from posernn.training import checkpoints, loop, processes
+from posernn.training import checkpoints, processes
 from posernn.training.following import follow
-from posernn.training.optimization import make_schedule
 from stages import run
 
 IF_LONG = (
@@ -35,7 +34,8 @@ def main(name: str, crops: str, out: Path) -> None:
 
 def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None:
     """Train with the other processes, if there are any; only rank 0 writes and records."""
-    arch, model_settings, train = settings.entry(name)
+    entry = settings.entry(name)
+    arch, model_settings, train = entry
     # The number of processes does not change a training: a resumed one may have another number.
     all_settings = {"arch": arch} | model_settings.model_dump() | train.model_dump(exclude={"processes"})
     device = choose_device(train.device)
@@ -48,18 +48,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             train_crops, val_crops = (
                 batches.load(crops, split, advance, crop_size=model_settings.crop_size) for split in ("train", "val")
             )
-        state = loop.fresh_state(
-            arch,
-            model_settings,
-            optimizer=train.optimizer,
-            lr=train.lr,
-            seed=train.seed,
-            device=device,
-            weight_decay=train.weight_decay,
-            trunk_lr=train.trunk_lr,
-            averaged=train.ema > 0,
-            start_from=None if train.start_from is None else models.weights_file(train.start_from),
-        )
+        state = recipe.fresh_state(entry, device)
         checkpoint = checkpoints.path_for(name, all_settings, crops)
         extra, changed = checkpoints.restore(checkpoint, state, arch)
         group.require_same("checkpoint", state.iteration)
@@ -77,23 +66,7 @@ def train_one(settings: params.Params, name: str, crops: str, out: Path) -> None
             if state.iteration:
                 print(f"train {name}: resuming after iteration {state.iteration} of {train.iterations}", flush=True)
 
-        steps = loop.train(
-            state,
-            train_crops,
-            val_crops,
-            iterations=train.iterations,
-            batch_size=train.batch_size,
-            schedule=make_schedule(
-                train.schedule, train.lr, train.iterations, halve_every=train.halve_lr_every, warmup=train.warmup
-            ),
-            augmentation=Augmentation(**train.augment.model_dump()),
-            dtype=dtype,
-            seed=train.seed,
-            validate_every=train.validate_every,
-            ema=train.ema,
-            clip_grad=train.clip_grad,
-            group=group,
-        )
+        steps = recipe.steps(entry, state, train_crops, val_crops, dtype=dtype, group=group)
         title = " ".join([arch, *models.switches_in_name(model_settings.model_dump())])
         tags = {"model": name, "arch": arch, "dataset": settings.dataset}
         dataset = {"name": settings.dataset, "digest": shards.digest(crops)[:8], "people": len(train_crops)}

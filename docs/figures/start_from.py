@@ -18,9 +18,8 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from posernn import models, params
+from posernn import params
 from posernn.data import batches, crops, schemas, shards
-from posernn.data.augmentation import Augmentation
 from posernn.data.synthetic.annotation import RenderedPerson, annotate
 from posernn.data.synthetic.backgrounds import background
 from posernn.data.synthetic.body import standing_height
@@ -30,11 +29,10 @@ from posernn.data.synthetic.rendering import Canvas, Light, draw
 from posernn.data.synthetic.staging import Actor, cast_actor
 from posernn.evaluation import scores
 from posernn.evaluation.predict import predict
+from posernn.params import recipe
 from posernn.pose import geometry
 from posernn.report.drawing import draw_people
 from posernn.report.style import STYLE, colors, save
-from posernn.training import loop
-from posernn.training.optimization import make_schedule
 
 
 class Start(NamedTuple):
@@ -179,34 +177,19 @@ def learning_curve(folder: Path, start: str, seed: int) -> Iterator[tuple[int, f
     settings = entry.settings.model_copy(
         update={"crop_size": SIDE, "flip_test": False, "weights": STARTS[start].weights}
     )
-    train, source = entry.training, STARTS[start].start_from
-    state = loop.fresh_state(
-        entry.arch,
-        settings,
-        optimizer=train.optimizer,
-        lr=train.lr,
-        seed=seed,
-        device=torch.device("cpu"),
-        weight_decay=train.weight_decay,
-        trunk_lr=train.trunk_lr,
-        averaged=True,
-        start_from=models.weights_file(source) if source else None,
+    training = entry.training.model_copy(
+        update={
+            "seed": seed,
+            "start_from": STARTS[start].start_from,
+            "iterations": BATCHES,
+            "validate_every": BATCHES,
+            "batch_size": BATCH_SIZE,
+        }
     )
+    entry = entry._replace(settings=settings, training=training)
+    state = recipe.fresh_state(entry, torch.device("cpu"))
     train_crops, val_crops = (batches.load(str(folder), split, crop_size=SIDE) for split in ("train", "val"))
-    steps = loop.train(
-        state,
-        train_crops,
-        val_crops,
-        iterations=BATCHES,
-        batch_size=BATCH_SIZE,
-        schedule=make_schedule("cosine", train.lr, BATCHES, halve_every=BATCHES, warmup=train.warmup),
-        augmentation=Augmentation(**train.augment.model_dump()),
-        dtype=torch.float32,
-        seed=seed,
-        validate_every=BATCHES,
-        ema=train.ema,
-        clip_grad=train.clip_grad,
-    )
+    steps = recipe.steps(entry, state, train_crops, val_crops)
     table = shards.read_crops(str(folder), "val")
     people, images = scores.people_of(table), batches.decode(scores.jpegs_of(table))
     for after in range(BATCHES + 1):

@@ -13,7 +13,7 @@ from posernn.data import schemas
 from posernn.evaluation import diagnostics, metrics
 from posernn.evaluation.measure import Measure, choose
 from posernn.pose import geometry
-from posernn.pose.skeleton import DECODE_ORDERS, Joint
+from posernn.pose.skeleton import DECODE_ORDERS, NUM_JOINTS, Joint
 from posernn.runtime.errors import InputError
 
 
@@ -55,6 +55,20 @@ class People:
     def errors(self, pred_crop: Float[np.ndarray, "N 16 2"]) -> Float[np.ndarray, "N 16"]:
         """Compute distances from the truth in the measure's sizes; see `metrics.normalized_errors`."""
         return metrics.normalized_errors(self.to_image(pred_crop), self.joints_image, self.annotated, self.size)
+
+
+def visible_of(crops: pa.Table, people: pa.Table) -> Float[np.ndarray, "N 16"]:
+    """Look up MPII's visible flags of the people of crops, row by row: 1, 0, and NaN where there is no flag.
+
+    Args:
+        crops: with image_index and person_index.
+        people: with these and visible; see `schemas.PEOPLE`.
+    """
+    keys = ("image_index", "person_index")
+    columns = (people[name].to_pylist() for name in (*keys, "visible"))
+    flags = {(image, person): of_person for image, person, of_person in zip(*columns, strict=True)}
+    of_crops = zip(*(crops[name].to_pylist() for name in keys), strict=True)
+    return np.array([flags[key] for key in of_crops], dtype=float).reshape(-1, NUM_JOINTS)
 
 
 def people_of(crops: pa.Table) -> People:

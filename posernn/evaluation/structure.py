@@ -19,11 +19,11 @@ BODY_LIMBS = (
 """Limbs between scored joints: those of the skeleton without pelvis and thorax, and the four sides of the torso."""
 
 POSSIBLE = (0.005, 0.995)
-"""Quantiles of the training people's limb lengths that bound what is possible."""
+"""Quantiles of the training people's limb lengths; a predicted limb beyond them counts as impossible."""
 
 
 def all_right(errors: Float[np.ndarray, "N 16"], threshold: float = 0.5) -> Float[np.ndarray, "N"]:
-    """Find out who has all scored joints right: 1 or 0; NaN: nothing is scored.
+    """Find the people all of whose scored joints are correct: 1 or 0; NaN where no joint is scored.
 
     Args:
         errors: (N, 16), from `metrics.normalized_errors`.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from posernn import models
 from posernn.data.cropping import render
+from posernn.data.joint_names import joint_of
 from posernn.evaluation.predict import predict
 from posernn.inference import boxes, photos
 from posernn.inference.boxes import Crops
@@ -130,7 +131,10 @@ class Estimator:
             raise InputError(f"given: expected one person, got {len(images)}; name one box")
         joints, known = np.zeros((1, NUM_JOINTS, 2)), np.zeros((1, NUM_JOINTS), dtype=bool)
         for name, place in given.items():
-            joint = _joint(name)
+            joint = joint_of(name)
+            if joint is None:
+                names = ", ".join(joint.name.lower() for joint in Joint)
+                raise InputError(f"given: expected a joint, got {name!r}; there are {names}")
             joints[0, joint], known[0, joint] = place, True
         joints_unit = geometry.transform(joints, geometry.invert(affines)) / self.side
         try:
@@ -162,14 +166,6 @@ class Estimator:
         boxes_image = boxes.as_boxes("boxes", given)
         boxes.check("boxes", boxes_image, picture.size, name)
         return boxes_image
-
-
-def _joint(name: str) -> Joint:
-    try:
-        return Joint[name.strip().upper().replace(" ", "_")]
-    except KeyError:
-        names = ", ".join(joint.name.lower() for joint in Joint)
-        raise InputError(f"given: expected a joint, got {name!r}; there are {names}") from None
 
 
 def load(model: str | Path, *, detector_weights: str | Path | None = None) -> Estimator:

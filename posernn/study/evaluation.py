@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from posernn.models.contract import Truth
 from posernn.models.parts import search
 from posernn.models.parts.decoders import History, Scene
 from posernn.models.parts.histories import no_history
+from posernn.models.parts.places import cell_of
 from posernn.models.parts.readouts import Decode, Distribution, num_cells
 from posernn.pose.skeleton import SCORED_JOINTS
 
@@ -29,10 +31,25 @@ TIMED = 25
 HISTORIES = ("hidden", "true", "other")
 TEMPERATURES = np.exp(np.linspace(math.log(0.5), math.log(2.5), 41))
 
-Way = Callable[[Scene, Tensor, Truth, np.ndarray], Tensor]
-"""Decodes a batch: scene, order, truth, rows -> joints, unit."""
 
-Batches = Iterator[tuple[Scene, Int[Tensor, "B 16"], Truth, Int[np.ndarray, "B"]]]
+class Batch(NamedTuple):
+    """Some people, as a decoder reads them.
+
+    Attributes:
+        scene: their features.
+        order: (B, 16): the joint of each step.
+        truth: their joints.
+        rows: (B,): which of all people they are.
+    """
+
+    scene: Scene
+    order: Int[Tensor, "B 16"]
+    truth: Truth
+    rows: Int[np.ndarray, "B"]
+
+
+Way = Callable[[Batch], Tensor]
+"""Decodes a batch: its joints, (B, 16, 2) unit."""
 
 
 @torch.inference_mode()
@@ -53,7 +70,7 @@ def bits(decoding: Decoding, people: Crops, calibration: Crops, seed: int) -> di
     found, side = {}, decoding.settings.crop_size
     for history in HISTORIES if decoding.decoder.sees_history else HISTORIES[:1]:
         if history != "other":  # somebody else's is taken for the true one
-            temperature = fit_temperature(_forced(decoding, calibration, history, seed))
+            temperature = fit_temperature(_forced(decoding, calibration, history, seed), side)
         forced = _forced(decoding, people, history, seed)
         found[history] = torch.cat([_bits(logits / temperature, truth, side) for logits, truth in forced]).numpy()
     return found
@@ -90,143 +107,123 @@ def poses(
     found = {}
     for name, way in ways.items():
         torch.manual_seed(seed)
-        found[name] = torch.cat([way(*batch) for batch in _batches(decoding, people)]).double().numpy()
+        found[name] = torch.cat([way(batch) for batch in _batches(decoding, people)]).double().numpy()
     return found
 
 
 @torch.inference_mode()
 def confidence(decoding: Decoding, people: Crops) -> Float[np.ndarray, "N 16"]:
-    """Compute the confidence of greedy decoding."""
+    """Compute the confidence of greedy decoding: the probability of the cells around each predicted joint."""
+    how, side = decoding.settings.decode, decoding.settings.crop_size
     parts = []
-    for scene, order, _, _ in _batches(decoding, people):
-        logits = search.greedy(decoding.decoder, scene, order, how=decoding.settings.decode).logits
-        parts.append(Distribution.of(logits, decoding.settings.crop_size).decode(decoding.settings.decode)[1])
+    for batch in _batches(decoding, people):
+        logits = search.greedy(decoding.decoder, batch.scene, batch.order, how=how).logits
+        parts.append(Distribution.of(logits, side).decode(how)[1])
     return torch.cat(parts).double().numpy()
 
 
 @torch.inference_mode()
 def milliseconds(decoding: Decoding, people: Crops, *, beams: list[int], repeats: int = 5) -> dict[str, float]:
     """Time the decoding of a batch of TIMED people from features: median ms a person."""
-    decoder, rows = decoding.decoder, np.arange(min(TIMED, len(people)))
+    rows = np.arange(min(TIMED, len(people)))
     features = people.images(rows)
-    order = decoding.order(features)
-    truth = Truth(people.joints_unit[rows], people.annotated[rows])
     ways: dict[str, Way] = {"greedy": partial(_greedy, decoding, decoding.settings.decode)}
-    if decoder.sees_history:
+    if decoding.decoder.sees_history:
         ways |= {f"beam {width}": partial(_beam, decoding, width) for width in beams}
     found = {}
     for name, way in ways.items():
         times = []
         for _ in range(repeats):
             start = time.perf_counter()
-            way(decoder.scene(features), order, truth, rows)
+            way(_batch(decoding, people, rows, features))
             times.append(time.perf_counter() - start)
         found[name] = round(1000 * float(np.median(times)) / len(rows), 3)
     return found
 
 
-def fit_temperature(batches: Iterator[tuple[Float[Tensor, "B 16 P"], Truth]]) -> float:
-    """Find the temperature with the fewest bits. Source: Guo et al. 2017."""
+def fit_temperature(batches: Iterator[tuple[Float[Tensor, "B 16 P"], Truth]], side: int) -> float:
+    """Find the temperature with the fewest bits, for crops of `side` px. Source: Guo et al. 2017."""
     totals = np.zeros(len(TEMPERATURES))
     for logits, truth in batches:
         for number, temperature in enumerate(TEMPERATURES):
-            totals[number] += float(_bits(logits / temperature, truth, side=None).nansum())
+            totals[number] += float(_bits(logits / temperature, truth, side).nansum())
     return float(TEMPERATURES[totals.argmin()])
 
 
-def _batches(decoding: Decoding, people: Crops) -> Batches:
+def _batches(decoding: Decoding, people: Crops) -> Iterator[Batch]:
     for start in range(0, len(people), BATCH):
         rows = np.arange(start, min(start + BATCH, len(people)))
-        features = people.images(rows)
-        truth = Truth(people.joints_unit[rows], people.annotated[rows])
-        yield decoding.decoder.scene(features), decoding.order(features), truth, rows
+        yield _batch(decoding, people, rows, people.images(rows))
 
 
-def _told(history: str, truth: Truth, people: Crops, rows: Int[np.ndarray, "B"], seed: int) -> History:
+def _batch(decoding: Decoding, people: Crops, rows: Int[np.ndarray, "B"], features: Float[Tensor, "B C H W"]) -> Batch:
+    truth = Truth(people.joints_unit[rows], people.annotated[rows])
+    return Batch(decoding.decoder.scene(features), decoding.order(features), truth, rows)
+
+
+def _told(history: str, people: Crops, batch: Batch, seed: int) -> History:
     if history == "hidden":
-        return no_history(truth.joints_unit)
+        return no_history(batch.truth.joints_unit)
     if history == "true":
-        return History(truth.joints_unit, truth.annotated)
-    others = somebody_else(len(people), seed)[rows]
+        return History(*batch.truth)
+    others = somebody_else(len(people), seed)[batch.rows]
     return History(people.joints_unit[others], people.annotated[others])
 
 
-def _forced(decoding: Decoding, people: Crops, history: str, seed: int) -> Iterator[tuple[Tensor, Truth]]:
-    for scene, order, truth, rows in _batches(decoding, people):
-        told = _told(history, truth, people, rows, seed)
-        yield search.teacher_forced(decoding.decoder, scene, order, told), truth
+def _forced_logits(decoding: Decoding, people: Crops, history: str, seed: int, batch: Batch) -> Float[Tensor, "B 16 P"]:
+    told = _told(history, people, batch, seed)
+    return search.teacher_forced(decoding.decoder, batch.scene, batch.order, told)
 
 
-def _bits(logits: Float[Tensor, "B 16 P"], truth: Truth, side: int | None) -> Float[Tensor, "B 16"]:
+def _forced(
+    decoding: Decoding, people: Crops, history: str, seed: int
+) -> Iterator[tuple[Float[Tensor, "B 16 P"], Truth]]:
+    for batch in _batches(decoding, people):
+        yield _forced_logits(decoding, people, history, seed, batch), batch.truth
+
+
+def _bits(logits: Float[Tensor, "B 16 P"], truth: Truth, side: int) -> Float[Tensor, "B 16"]:
     """Compute -log2 p of each joint's cell; NaN where it has none."""
-    cells = num_cells(logits)
-    side = side or cells * 4
-    cell = (truth.joints_unit + 0.5 / side) * cells
-    inside = ((cell >= 0) & (cell < cells)).all(dim=2) & truth.annotated
-    column, row = cell.long().clamp(0, cells - 1).unbind(dim=2)
-    log_p = logits.float().log_softmax(dim=2).gather(2, (row * cells + column)[..., None])[..., 0]
-    return torch.where(inside, -log_p / math.log(2), torch.nan)
+    cell, inside = cell_of(truth.joints_unit, num_cells(logits), side)
+    nats = -logits.float().log_softmax(dim=2).gather(2, cell[..., None])[..., 0]
+    return torch.where(inside & truth.annotated, nats / math.log(2), torch.nan)
 
 
 def _decoded(decoding: Decoding, logits: Float[Tensor, "B 16 P"]) -> Float[Tensor, "B 16 2"]:
     return Distribution.of(logits, decoding.settings.crop_size).decode(decoding.settings.decode)[0]
 
 
-def _greedy(
-    decoding: Decoding, how: Decode, scene: Scene, order: Int[Tensor, "B 16"], truth: Truth, rows: Int[np.ndarray, "B"]
-) -> Float[Tensor, "B 16 2"]:
-    return search.greedy(decoding.decoder, scene, order, how=how).joints_unit
+def _greedy(decoding: Decoding, how: Decode, batch: Batch) -> Float[Tensor, "B 16 2"]:
+    return search.greedy(decoding.decoder, batch.scene, batch.order, how=how).joints_unit
 
 
-def _told_pose(
-    decoding: Decoding,
-    people: Crops,
-    history: str,
-    seed: int,
-    scene: Scene,
-    order: Int[Tensor, "B 16"],
-    truth: Truth,
-    rows: Int[np.ndarray, "B"],
-) -> Float[Tensor, "B 16 2"]:
-    told = _told(history, truth, people, rows, seed)
-    return _decoded(decoding, search.teacher_forced(decoding.decoder, scene, order, told))
+def _told_pose(decoding: Decoding, people: Crops, history: str, seed: int, batch: Batch) -> Float[Tensor, "B 16 2"]:
+    return _decoded(decoding, _forced_logits(decoding, people, history, seed, batch))
 
 
-def _beam(
-    decoding: Decoding, width: int, scene: Scene, order: Int[Tensor, "B 16"], truth: Truth, rows: Int[np.ndarray, "B"]
-) -> Float[Tensor, "B 16 2"]:
-    return search.beam(decoding.decoder, scene, order, width, how=decoding.settings.decode).joints_unit
+def _beam(decoding: Decoding, width: int, batch: Batch) -> Float[Tensor, "B 16 2"]:
+    decoder, how = decoding.decoder, decoding.settings.decode
+    return search.beam(decoder, batch.scene, batch.order, width, how=how).joints_unit
 
 
-def _marginal(
-    decoding: Decoding, samples: int, scene: Scene, order: Int[Tensor, "B 16"], truth: Truth, rows: Int[np.ndarray, "B"]
-) -> Float[Tensor, "B 16 2"]:
-    return _decoded(decoding, search.sample(decoding.decoder, scene, order, samples)[1])
+def _marginal(decoding: Decoding, samples: int, batch: Batch) -> Float[Tensor, "B 16 2"]:
+    return _decoded(decoding, search.sample(decoding.decoder, batch.scene, batch.order, samples)[1])
 
 
-def _with_given(
-    decoding: Decoding,
-    num: int,
-    choice: str,
-    seed: int,
-    scene: Scene,
-    order: Int[Tensor, "B 16"],
-    truth: Truth,
-    rows: Int[np.ndarray, "B"],
-) -> Float[Tensor, "B 16 2"]:
+def _with_given(decoding: Decoding, num: int, choice: str, seed: int, batch: Batch) -> Float[Tensor, "B 16 2"]:
     """Decode with some true joints of each person given: random ones, or those that are least certain without."""
-    decoder = decoding.decoder
+    decoder, truth = decoding.decoder, batch.truth
     if choice == "random":
-        generator = torch.Generator().manual_seed(seed + int(rows[0]))
+        generator = torch.Generator().manual_seed(seed + int(batch.rows[0]))
         rank = torch.rand(truth.annotated.shape, generator=generator)
     else:
-        free = search.greedy(decoder, scene, order)
+        free = search.greedy(decoder, batch.scene, batch.order)
         rank = Distribution.of(free.logits, decoder.side).decode("local")[1]
     candidates = truth.annotated & torch.isin(torch.arange(truth.annotated.shape[1]), torch.tensor(SCORED_JOINTS))
     rank = torch.where(candidates, rank, torch.inf)
     known = (rank.argsort(dim=1).argsort(dim=1) < num) & candidates
     given = History(torch.where(known[..., None], truth.joints_unit, 0), known)
-    return search.greedy(decoder, scene, search.given_first(order, given), given=given).joints_unit
+    return search.greedy(decoder, batch.scene, search.given_first(batch.order, given), given=given).joints_unit
 
 
 def is_given(pred_unit: Float[np.ndarray, "N 16 2"], people: Crops) -> Bool[np.ndarray, "N 16"]:

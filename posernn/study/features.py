@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from posernn.data.augmentation import Augmentation, augment
 from posernn.data.batches import Crops
 from posernn.runtime.errors import InputError
-from posernn.runtime.files import replacing_folder, write_json
+from posernn.runtime.files import replacing_folder
 from posernn.runtime.progress import Advance, silent
 
 BATCH = 64
@@ -85,7 +85,6 @@ def write(
                 for array, values in zip(arrays, batch, strict=True):
                     array[view, people] = values
                 advance(view * num + int(people[-1]) + 1, views * num)
-        write_json(partial / "about.json", {"crop_size": crops.crop_size})
 
 
 def read(folder: Path, crop_size: int, rows: Int[np.ndarray, "K"] | None = None, *, views: int | None = None) -> Crops:

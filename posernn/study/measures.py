@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from posernn.data import schemas
 from posernn.evaluation import structure
 from posernn.evaluation.metrics import SCORED_JOINTS, THRESHOLDS, Difference
-from posernn.evaluation.scores import People, people_of
+from posernn.evaluation.scores import People, people_of, visible_of
 
 
 class Counts(NamedTuple):
@@ -58,16 +58,10 @@ def judges(val_crops: pa.Table, train_crops: pa.Table, people: pa.Table) -> Judg
         val_crops, train_crops: tables of crops; of the training people joints and head size are enough.
         people: people.parquet.
     """
-    visible = {
-        (row["image_index"], row["person_index"]): row["visible"]
-        for row in people.select(["image_index", "person_index", "visible"]).to_pylist()
-    }
-    keys = zip(val_crops["image_index"].to_pylist(), val_crops["person_index"].to_pylist(), strict=True)
-    not_visible = np.array([[value == 0 for value in visible[key]] for key in keys])
     lengths = structure.limb_lengths(
         schemas.to_numpy(train_crops, "joints_image"), schemas.to_numpy(train_crops, "head_size")
     )
-    return Judges(people_of(val_crops), not_visible, lengths)
+    return Judges(people_of(val_crops), visible_of(val_crops, people) == 0, lengths)
 
 
 def of_pose(

@@ -3,24 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from posernn.params import Entry, Params
+from posernn.params.complaints import validated
+from posernn.params.sections import Count, Section, Seed, Share
 from posernn.runtime.errors import InputError
 
 PATH = Path("study/study.yaml")
 
-Count = Annotated[int, Field(ge=1)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+Seeds = Annotated[list[Seed], Field(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Size(_Section):
+class Size(Section):
     """How much is trained. Comments are in study.yaml."""
 
     trunk_iterations: Count
@@ -28,7 +25,7 @@ class Size(_Section):
     iterations: Count
 
 
-class Decoders(_Section):
+class Decoders(Section):
     """How all decoders are trained."""
 
     batch_size: Annotated[int, Field(ge=2)]
@@ -36,10 +33,10 @@ class Decoders(_Section):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     ema: Annotated[float, Field(ge=0, lt=1)]
-    calibration: Annotated[float, Field(gt=0, lt=1)]
+    calibration: Share
 
 
-class Evaluate(_Section):
+class Evaluate(Section):
     """What is measured."""
 
     samples: Count
@@ -48,16 +45,15 @@ class Evaluate(_Section):
     bootstrap_draws: Annotated[int, Field(ge=100)]
 
 
-class Question(_Section):
+class Question(Section):
     """A comparison that counts: a variant against another, in one score."""
 
     variant: str
     reference: str
     score: str
-    says: str
 
 
-class Study(_Section):
+class Study(Section):
     """study.yaml, with the section of the chosen size as `amount`, and the overrides of each variant by its name."""
 
     size: Literal["laptop", "gpu"]
@@ -72,7 +68,7 @@ class Study(_Section):
 
     def trunk_of(self, seed: int) -> int:
         """Return the trunk whose features a decoder reads: the trunks take turns."""
-        return self.trunks[self.seeds.index(seed) % len(self.trunks)]
+        return self.trunks[seed % len(self.trunks)]
 
     def trunk_entry(self, params: Params, seed: int) -> Entry:
         """Return how a trunk is trained: as `heatmap`, with the study's length, seed and start."""
@@ -103,14 +99,10 @@ def load(path: Path = PATH) -> Study:
         # Sections of other names are variants; those that are not in the list do not run.
         variants = {name: values[name] for name in values["variants"]}
         chosen = {name: values[name] for name in known}
-        return Study.model_validate(chosen | {"amount": amounts[values["size"]], "variants": variants})
+        return validated(Study, chosen | {"amount": amounts[values["size"]], "variants": variants}, path)
     except OSError as error:
         raise InputError(f"{path}: expected the study, got {error.strerror}; run in the project's folder") from error
     except YAMLError as error:
         raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}: expected a section of that name, got none") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from error

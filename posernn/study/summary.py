@@ -78,15 +78,16 @@ def _interval(found: Difference) -> str:
     return "one seed" if math.isnan(found.low) else f"[{found.low:+.2f}, {found.high:+.2f}]"
 
 
-def table(runs: Runs, draws: int) -> str:
+def table(runs: Runs, calibration: Mapping[str, list[float]], draws: int) -> str:
     """Format variants x scores, means over seeds; `all right` also as a difference from the first variant."""
     first = next(iter(runs))
-    columns = ["variant", *BITS, *SCORES, f"all right - {first}"]
+    columns = ["variant", *BITS, *SCORES, "ECE", f"all right - {first}"]
     rows = []
     for variant, of_seeds in runs.items():
         cells = [variant]
         cells += [_mean([run["bits"].get(name) for run in of_seeds], 3) for name in BITS]
         cells += [_mean([run["greedy"][name] for run in of_seeds], 1) for name in SCORES]
+        cells.append(f"{np.mean(calibration[variant]):.1f}")
         if variant == first:
             cells.append("")
         else:
@@ -121,7 +122,11 @@ def cost(abouts: Mapping[str, list[dict[str, Any]]]) -> str:
 
 
 def page(
-    study: Study, runs: Runs, abouts: Mapping[str, list[dict[str, Any]]], about: str
+    study: Study,
+    runs: Runs,
+    abouts: Mapping[str, list[dict[str, Any]]],
+    calibration: Mapping[str, list[float]],
+    about: str,
 ) -> tuple[str, dict[str, Any]]:
     """Write the report.
 
@@ -129,6 +134,7 @@ def page(
         study: its settings.
         runs: scores.
         abouts: costs, a dictionary for each variant and seed.
+        calibration: expected calibration errors, one for each variant and seed.
         about: a sentence on the data.
 
     Returns:
@@ -145,9 +151,9 @@ def page(
         "\n".join(f"- {verdict(found)}" for found in answers),
         "## Variants",
         "Means over seeds. Bits a joint without history, given the true joints before it, and given somebody else's; "
-        "all other columns in percent, with joints fed back as they were predicted; the last one with its interval over"
-        " people.",
-        table(runs, draws),
+        "all other columns in percent, with joints fed back as they were predicted; the difference with its interval "
+        "over people. ECE: expected calibration error of the confidence.",
+        table(runs, calibration, draws),
         "## Decodings",
         "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come "
         "first, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
@@ -166,6 +172,7 @@ def page(
             }
             for variant, of_seeds in runs.items()
         },
+        "calibration": {variant: [round(error, 3) for error in of_seeds] for variant, of_seeds in calibration.items()},
         "cost": dict(abouts),
     }
     return "\n\n".join(parts) + "\n", numbers

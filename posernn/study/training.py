@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-import torch
-
-from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops
-from posernn.params import Entry
+from posernn.params import Entry, recipe
+from posernn.params.sections import Augment
 from posernn.runtime.progress import progress_bar
 from posernn.study.settings import Decoders
-from posernn.training import checkpoints, loop
+from posernn.training import checkpoints
 from posernn.training.following import follow
 from posernn.training.loop import TrainingState
-from posernn.training.optimization import make_schedule
 
 
 def train(
@@ -22,7 +19,6 @@ def train(
     train_crops: Crops,
     val_crops: Crops,
     checkpoint: Path | None = None,
-    augmentation: Augmentation | None = None,
 ) -> None:
     """Train to the end of `entry.training`, from the checkpoint of the same training if there is one.
 
@@ -33,31 +29,11 @@ def train(
         train_crops: crops or features.
         val_crops: the held-out set.
         checkpoint: file; deleted at the end. None: a training of minutes needs none.
-        augmentation: of crops; None: off.
     """
     arch, _, training = entry
     if checkpoint:
         checkpoints.restore(checkpoint, state, arch)
-    steps = loop.train(
-        state,
-        train_crops,
-        val_crops,
-        iterations=training.iterations,
-        batch_size=training.batch_size,
-        schedule=make_schedule(
-            training.schedule,
-            training.lr,
-            training.iterations,
-            halve_every=training.halve_lr_every,
-            warmup=training.warmup,
-        ),
-        augmentation=augmentation or Augmentation(),
-        dtype=torch.float32,
-        seed=training.seed,
-        validate_every=training.validate_every,
-        ema=training.ema,
-        clip_grad=training.clip_grad,
-    )
+    steps = recipe.steps(entry, state, train_crops, val_crops)
 
     def save() -> None:
         if checkpoint:
@@ -70,7 +46,7 @@ def train(
 
 
 def for_decoders(entry: Entry, decoders: Decoders, iterations: int, seed: int) -> Entry:
-    """Return an entry that is trained as all decoders of the study are."""
+    """Return an entry that is trained as all decoders of the study are; features are not augmented once more."""
     changes = {
         "batch_size": decoders.batch_size,
         "optimizer": "adamw",
@@ -82,5 +58,6 @@ def for_decoders(entry: Entry, decoders: Decoders, iterations: int, seed: int) -
         "iterations": iterations,
         "validate_every": iterations,
         "seed": seed,
+        "augment": Augment(**dict.fromkeys(Augment.model_fields, 0.0)),
     }
     return entry._replace(training=entry.training.model_copy(update=changes))

@@ -6,13 +6,13 @@ import numpy as np
 
 from posernn import models, params
 from posernn.data import batches
-from posernn.data.augmentation import Augmentation
 from posernn.data.schemas import to_numpy
 from posernn.data.shards import read_shards
+from posernn.params import recipe
 from posernn.runtime.device import choose_device
 from posernn.runtime.progress import progress_bar
 from posernn.study import features, settings, training
-from posernn.training import checkpoints, loop
+from posernn.training import checkpoints
 from stages import run
 
 
@@ -26,24 +26,10 @@ def main(seed: int, crops: str, out: Path) -> None:
             batches.load(crops, split, advance, crop_size=model_settings.crop_size) for split in ("train", "val")
         )
     mine = features.halves(images_of(crops), seed).nonzero()[0]
-    state = loop.fresh_state(
-        entry.arch,
-        model_settings,
-        optimizer=train.optimizer,
-        lr=train.lr,
-        seed=seed,
-        device=choose_device(train.device),
-        weight_decay=train.weight_decay,
-        trunk_lr=train.trunk_lr,
-        averaged=train.ema > 0,
-        start_from=None if train.start_from is None else models.weights_file(train.start_from),
-    )
+    state = recipe.fresh_state(entry, choose_device(train.device))
     depends_on = model_settings.model_dump() | train.model_dump()
     checkpoint = checkpoints.path_for(f"trunk-{seed}", depends_on, crops)
-    augmentation = Augmentation(**train.augment.model_dump())
-    training.train(
-        f"trunk {seed}", state, entry, features.subset(train_crops, mine), val_crops, checkpoint, augmentation
-    )
+    training.train(f"trunk {seed}", state, entry, features.subset(train_crops, mine), val_crops, checkpoint)
     cut = all_settings.crops.model_dump(include={"box", "padding", "keep_aspect"})
     models.save(out, state.result, entry.arch, model_settings, cut)
     print(f"trunk {seed}: {len(mine)} of {len(train_crops)} people, val RMSE {state.history[-1].val_rmse:.1f} px")

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from posernn.models.parts.heads import separable
+from posernn.models.parts.places import cell_centers
 from posernn.models.parts.vgg import start_at_center
 from posernn.pose.skeleton import FLIP_ORDER, NUM_JOINTS
 
@@ -53,8 +54,7 @@ class Distribution(NamedTuple):
     @property
     def centers(self) -> Float[Tensor, "W"]:
         """x of the cells' centres, and y, unit."""
-        cells = self.cells.shape[-1]
-        return (torch.arange(cells, dtype=torch.float32, device=self.cells.device) + 0.5) / cells - 0.5 / self.side
+        return cell_centers(int(self.cells.shape[-1]), self.side, self.cells.device)
 
     def maps(self) -> Float[Tensor, "B J H W"]:
         """Compute the probability of each cell, given that the joint is in the crop."""

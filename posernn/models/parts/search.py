@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from posernn.models.parts.decoders import Decoder, History, Scene
+from posernn.models.parts.places import cell_centers
 from posernn.models.parts.readouts import Decode, Distribution, num_cells
 from posernn.pose.skeleton import NUM_JOINTS
 
@@ -87,11 +88,7 @@ def sample(
         The poses; and log p(y_j | x) up to sampling: the mean over the poses of p(y_j | the joints before it, x), which
         is what a score of single joints wants.
     """
-    joints, known = _start(scene, given)
-    scene, order, joints, known = (
-        scene.repeat(num),
-        *(values.repeat_interleave(num, dim=0) for values in (order, joints, known)),
-    )
+    scene, order, joints, known = _repeated(num, scene, order, *_start(scene, given))
     past: Any = None
     by_step = []
     for step in range(NUM_JOINTS):
@@ -121,10 +118,7 @@ def beam(
     """
     joints, known = _start(scene, given)
     people = len(joints)
-    scene, order, joints, known = (
-        scene.repeat(width),
-        *(values.repeat_interleave(width, dim=0) for values in (order, joints, known)),
-    )
+    scene, order, joints, known = _repeated(width, scene, order, joints, known)
     scores = torch.full((people, width), -torch.inf, device=joints.device)
     scores[:, 0] = 0  # all hypotheses are the same at the start
     past: Any = None
@@ -161,6 +155,11 @@ def _start(scene: Scene, given: History | None) -> tuple[Tensor, Tensor]:
     return joints, torch.zeros_like(joints[..., 0], dtype=torch.bool)
 
 
+def _repeated(num: int, scene: Scene, *values: Tensor) -> tuple[Any, ...]:
+    """Repeat each person `num` times."""
+    return scene.repeat(num), *(value.repeat_interleave(num, dim=0) for value in values)
+
+
 def _placed(joints: Tensor, known: Tensor, joint: Int[Tensor, "B"], found: Float[Tensor, "B 2"]) -> Tensor:
     """Set one joint of each person, unless it was given."""
     index = joint[:, None, None].expand(-1, 1, 2)
@@ -171,7 +170,7 @@ def _placed(joints: Tensor, known: Tensor, joint: Int[Tensor, "B"], found: Float
 def _centers(cell: Int[Tensor, "B"], size: int, side: int) -> Float[Tensor, "B 2"]:
     """Compute the centres of cells, unit."""
     xy = torch.stack([cell % size, torch.div(cell, size, rounding_mode="floor")], dim=1)
-    return (xy + 0.5) / size - 0.5 / side
+    return cell_centers(size, side, cell.device)[xy]
 
 
 def _peaks(found: Distribution, num: int, how: Decode) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K 2"]]:
