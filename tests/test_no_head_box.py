@@ -68,6 +68,7 @@ def test_one_head_box_is_enough_for_pckh():
 
 def test_a_joint_is_correct_within_a_fifth_of_the_torso():
     people = people_without_head_boxes()
+    np.testing.assert_array_equal(people.size, torso_size(people.joints_image, people.annotated))
     torso = people.size[:, None, None] * [[[1.0, 0.0]]]
     for share, percent in ((0.199, 100.0), (0.201, 0.0)):
         pred_image = people.joints_image + share * torso

@@ -128,6 +128,8 @@ def test_all_entries_are_held_against_the_constant_pose_and_the_others_against_t
     [
         (Difference(12.3, 10.0, 15.0), "cnn is better than median pose: +12.3 [+10.0, +15.0]"),
         (Difference(-2.0, -3.0, -1.0), "cnn is worse than median pose: -2.0 [-3.0, -1.0]"),
+        (Difference(50.0, 50.0, 50.0), "cnn against median pose: +50.0, from too few people for an interval"),
+        (Difference(0.0, 0.0, 0.0), "no significant difference between cnn and median pose: +0.0 [+0.0, +0.0]"),
         (Difference(2.0, -1.0, 5.0), "no significant difference between cnn and median pose: +2.0 [-1.0, +5.0]"),
     ],
 )

@@ -136,6 +136,8 @@ def _difference(errors: np.ndarray, other_errors: np.ndarray, threshold: float, 
 def _phrase(one: str, other: str, difference: Difference) -> str:
     value, low, high = difference
     figures = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    if low == high != 0:  # a single person, or people who all have the same score
+        return f"{one} against {other}: {value:+.1f}, from too few people for an interval"
     if low > 0:
         return f"{one} is better than {other}: {figures}"
     if high < 0:
