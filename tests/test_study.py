@@ -16,6 +16,7 @@ from posernn import models
 from posernn.data.augmentation import Augmentation
 from posernn.data.batches import Crops
 from posernn.evaluation import structure
+from posernn.evaluation.scores import People
 from posernn.models.chain import Decoding
 from posernn.models.contract import Truth
 from posernn.pose.skeleton import FLIP_ORDER, Joint
@@ -24,8 +25,9 @@ from posernn.study import evaluation, features, measures, settings, summary
 from posernn.study.measures import Counts
 
 TINY = {
-    "laptop": {"trunk_iterations": 2, "views": 2, "iterations": 3},
+    "laptop": {"trunk_iterations": 2, "end_to_end_iterations": 2, "views": 2, "iterations": 3},
     "trunks": [0, 1],
+    "end_to_end": ["parallel", "transformer"],
     "seeds": [0, 1],
     "start_from": None,
     "variants": ["parallel", "transformer", "lstm_plain"],
@@ -71,7 +73,7 @@ def test_the_study_runs_and_answers_its_questions(project):
     text = (project / "study/study.md").read_text()
     numbers = json.loads((project / "study/study.json").read_text())
     assert [found["question"] for found in numbers["answers"]] == ["recurrence", "hidden joints", "history"]
-    assert all(text.count(f"{found['question']}: transformer against") == 1 for found in numbers["answers"])
+    assert all(text.count(f"{found['question']}: transformer against") == 2 for found in numbers["answers"])
     assert set(numbers["variants"]) == {"parallel", "transformer", "lstm_plain"}
     assert {
         "greedy",
@@ -83,6 +85,9 @@ def test_the_study_runs_and_answers_its_questions(project):
         "given 1 random, not told",
         "bits",
     } <= set(numbers["variants"]["transformer"])
+    assert set(numbers["end to end"]) == {"parallel", "transformer"}
+    assert [found["question"] for found in numbers["answers end to end"]] == ["recurrence", "hidden joints", "history"]
+    assert numbers["variants"]["parallel"]["clicks"]["told"] == numbers["variants"]["parallel"]["clicks"]["not told"]
     assert set(numbers["variants"]["parallel"]["bits"]) == {"bits hidden", "bits hidden, not visible"}
     assert 0 < numbers["variants"]["parallel"]["bits"]["bits hidden"] < 12
     assert "NaN" not in text.replace("nan", "NaN")
@@ -94,9 +99,11 @@ def test_nothing_runs_again_and_one_changed_variant_trains_alone(project):
     assert "Running stage" not in run(project, "dvc", "repro", "study/dvc.yaml")
     write_study(project, transformer={"history": "truth"})
     ran = [line for line in run(project, "dvc", "repro", "study/dvc.yaml").splitlines() if "Running stage" in line]
-    assert [line.split("'")[1] for line in ran] == [
+    assert sorted(line.split("'")[1] for line in ran) == [
         "study/dvc.yaml:decoder@transformer-0",
         "study/dvc.yaml:decoder@transformer-1",
+        "study/dvc.yaml:end_to_end@transformer-0",
+        "study/dvc.yaml:end_to_end@transformer-1",
         "study/dvc.yaml:report",
     ]
 
@@ -171,6 +178,18 @@ def decoding_of(**changes):
     return Decoding(tiny.model_copy(update=changes)).eval()
 
 
+def judged(joints):
+    """Return people whose crop is their image, with heads of 10 px."""
+    num = len(joints)
+    return People(
+        joints_crop=joints.astype(np.float32),
+        joints_image=joints.astype(np.float32),
+        annotated=np.ones((num, 16), dtype=bool),
+        head_size=np.full(num, 10.0),
+        crop_to_image=np.tile(np.eye(2, 3), (num, 1, 1)),
+    )
+
+
 def features_of(num, seed=0):
     people, channels = people_of(num, seed=seed), next(s for arch, s in MODELS if arch == "chain").channels
     values = torch.from_numpy(np.random.default_rng(seed).normal(size=(num, channels, 8, 8)).astype(np.float32))
@@ -213,6 +232,23 @@ def test_all_decodings_give_poses_and_given_joints_are_left_out():
     for name, pose in found.items():
         assert pose.shape == (5, 16, 2)
         assert evaluation.is_given(pose, people).sum() == (10 if name.startswith("given") else 0)
+
+
+def test_clicks_end_where_nine_tenths_are_right():
+    truth = np.zeros((2, 16, 2))
+    judges = measures.Judges(judged(truth), np.zeros((2, 16), dtype=bool), np.ones((4, 14)))
+    free = truth.copy()
+    free[0, :3] = 100.0  # three of fourteen are wrong: two clicks are needed for nine tenths
+    given = np.zeros((3, 2, 16), dtype=bool)
+    for num in range(3):
+        given[num, :, : num + 1] = True
+    told = np.repeat(free[None], 3, axis=0)
+    told[0] = truth  # the first click puts all others right
+    found = measures.of_clicks(free, told, given, judges)
+    assert found["not told"].part.tolist() == [2, 0]
+    assert found["told"].part.tolist() == [1, 0]
+    free[1] = 100.0
+    assert measures.of_clicks(free, told, given, judges)["not told"].part.tolist() == [2, 4]
 
 
 def test_scores_are_ratios_over_people_and_seeds_are_averaged():

@@ -25,9 +25,12 @@ from posernn.models.parts.histories import no_history
 from posernn.models.parts.places import cell_of
 from posernn.models.parts.readouts import Decode, Distribution, num_cells
 from posernn.pose.skeleton import SCORED_JOINTS
+from posernn.study.settings import Evaluate
 
 BATCH = 32
 TIMED = 25
+CLICKS = len(SCORED_JOINTS)
+"""Joints that are corrected at most, in the test of what a click is worth."""
 HISTORIES = ("hidden", "true", "other")
 TEMPERATURES = np.exp(np.linspace(math.log(0.5), math.log(2.5), 41))
 
@@ -50,6 +53,35 @@ class Batch(NamedTuple):
 
 Way = Callable[[Batch], Tensor]
 """Decodes a batch: its joints, (B, 16, 2) unit."""
+
+
+def decoded(
+    decoding: Decoding, people: Crops, calibration: Crops, evaluate: Evaluate, seed: int
+) -> dict[str, np.ndarray]:
+    """Decode the held-out people and measure bits and confidence.
+
+    Args:
+        decoding: in eval mode.
+        people: features of the held-out people.
+        calibration: features of people for the temperature.
+        evaluate: what is measured.
+        seed: as in `bits` and `poses`.
+
+    Returns:
+        "pose W" (N, 16, 2), unit, and for joints that were given "given W" (N, 16), for each decoding W of `poses`;
+        "bits H" (N, 16) for each history H of `bits`; "confidence" (N, 16); of `clicked`, "clicked pose" (K, N, 16, 2)
+        and "clicked given" (K, N, 16).
+    """
+    found = poses(decoding, people, beams=evaluate.beams, samples=evaluate.samples, given=evaluate.given, seed=seed)
+    arrays = {f"pose {way}": joints_unit for way, joints_unit in found.items()}
+    arrays |= {f"given {way}": is_given(found[way], people) for way in found if way.startswith("given")}
+    arrays |= {f"bits {history}": values for history, values in bits(decoding, people, calibration, seed).items()}
+    corrected, given = clicked(decoding, people)
+    return arrays | {
+        "confidence": confidence(decoding, people),
+        "clicked pose": corrected,
+        "clicked given": given,
+    }
 
 
 @torch.inference_mode()
@@ -103,12 +135,27 @@ def poses(
         ways |= {f"beam {width}": partial(_beam, decoding, width) for width in beams}
         ways["marginal"] = partial(_marginal, decoding, samples)
         for choice in ("random", "uncertain"):
-            ways |= {f"given {num} {choice}": partial(_with_given, decoding, num, choice, seed) for num in given}
+            ways |= {f"given {num} {choice}": partial(_given_pose, decoding, num, choice, seed) for num in given}
     found = {}
     for name, way in ways.items():
         torch.manual_seed(seed)
         found[name] = torch.cat([way(batch) for batch in _batches(decoding, people)]).double().numpy()
     return found
+
+
+@torch.inference_mode()
+def clicked(decoding: Decoding, people: Crops) -> tuple[Float[np.ndarray, "K N 16 2"], Bool[np.ndarray, "K N 16"]]:
+    """Correct 1, 2 ... K = CLICKS joints of each person, the least certain first, and predict the others from them.
+
+    Returns:
+        Poses, unit, in which the corrected joints are those of the truth; and which joints these are.
+    """
+    poses, given = [], []
+    for num in range(1, CLICKS + 1):
+        parts = [_with_given(decoding, num, "uncertain", 0, batch) for batch in _batches(decoding, people)]
+        poses.append(torch.cat([part[0] for part in parts]).double().numpy())
+        given.append(torch.cat([part[1] for part in parts]).numpy())
+    return np.stack(poses), np.stack(given)
 
 
 @torch.inference_mode()
@@ -210,8 +257,10 @@ def _marginal(decoding: Decoding, samples: int, batch: Batch) -> Float[Tensor, "
     return _decoded(decoding, search.sample(decoding.decoder, batch.scene, batch.order, samples)[1])
 
 
-def _with_given(decoding: Decoding, num: int, choice: str, seed: int, batch: Batch) -> Float[Tensor, "B 16 2"]:
-    """Decode with some true joints of each person given: random ones, or those that are least certain without."""
+def _with_given(
+    decoding: Decoding, num: int, choice: str, seed: int, batch: Batch
+) -> tuple[Float[Tensor, "B 16 2"], Bool[Tensor, "B 16"]]:
+    """Decode with some true joints of each person given, and return which: random ones, or the least certain."""
     decoder, truth = decoding.decoder, batch.truth
     if choice == "random":
         generator = torch.Generator().manual_seed(seed + int(batch.rows[0]))
@@ -223,7 +272,12 @@ def _with_given(decoding: Decoding, num: int, choice: str, seed: int, batch: Bat
     rank = torch.where(candidates, rank, torch.inf)
     known = (rank.argsort(dim=1).argsort(dim=1) < num) & candidates
     given = History(torch.where(known[..., None], truth.joints_unit, 0), known)
-    return search.greedy(decoder, batch.scene, search.given_first(batch.order, given), given=given).joints_unit
+    order = search.given_first(batch.order, given)
+    return search.greedy(decoder, batch.scene, order, given=given, how=decoding.settings.decode).joints_unit, known
+
+
+def _given_pose(decoding: Decoding, num: int, choice: str, seed: int, batch: Batch) -> Float[Tensor, "B 16 2"]:
+    return _with_given(decoding, num, choice, seed, batch)[0]
 
 
 def is_given(pred_unit: Float[np.ndarray, "N 16 2"], people: Crops) -> Bool[np.ndarray, "N 16"]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from posernn.data.augmentation import Augmentation, augment
+from posernn.data.augmentation import Augmentation, augment, crop_center
 from posernn.data.batches import Crops
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import replacing_folder
@@ -85,6 +85,28 @@ def write(
                 for array, values in zip(arrays, batch, strict=True):
                     array[view, people] = values
                 advance(view * num + int(people[-1]) + 1, views * num)
+
+
+@torch.inference_mode()
+def compute(model: nn.Module, crops: Crops) -> Crops:
+    """Compute the features of all people, crops as they are, and keep them in memory.
+
+    Args:
+        model: with `features`, in eval mode.
+        crops: of the people.
+    """
+    rows = np.arange(len(crops))
+    parts = [
+        model.features(crop_center(crops.images(rows[start : start + BATCH]), crops.crop_size))  # type: ignore[operator]
+        for start in range(0, len(crops), BATCH)
+    ]
+    features = torch.cat(parts).contiguous(memory_format=torch.channels_last)
+    return Crops(
+        images=lambda people: features[people],
+        joints_unit=crops.joints_unit,
+        annotated=crops.annotated,
+        crop_size=crops.crop_size,
+    )
 
 
 def read(folder: Path, crop_size: int, rows: Int[np.ndarray, "K"] | None = None, *, views: int | None = None) -> Crops:

@@ -16,6 +16,9 @@ from posernn.evaluation import structure
 from posernn.evaluation.metrics import SCORED_JOINTS, THRESHOLDS, Difference
 from posernn.evaluation.scores import People, people_of, visible_of
 
+SHARE_RIGHT = 0.9
+"""Of a person's joints: what an annotator wants."""
+
 
 class Counts(NamedTuple):
     """A score: 100 * sum(part) / sum(whole), or without the factor where it is no share.
@@ -96,6 +99,39 @@ def of_pose(
         "swapped": _share(structure.swapped(errors, mirrored)),
         "impossible": _share(structure.impossible(pred_image, people.head_size, judges.known_lengths)),
     }
+
+
+def of_clicks(
+    free_crop: Float[np.ndarray, "N 16 2"],
+    clicked_crop: Float[np.ndarray, "K N 16 2"],
+    given: Bool[np.ndarray, "K N 16"],
+    judges: Judges,
+) -> dict[str, Counts]:
+    """Count the joints that must be corrected until SHARE_RIGHT of a person's joints are right.
+
+    Args:
+        free_crop: prediction without any, crop px.
+        clicked_crop: predictions with 1 ... K joints corrected, crop px.
+        given: which joints are.
+        judges: the truth.
+
+    Returns:
+        told: where the other joints are predicted from those; not told: where they stay as they were. Clicks a person.
+    """
+    free = judges.people.errors(free_crop)
+    told = [free, *(judges.people.errors(pose) for pose in clicked_crop)]
+    not_told = [free, *(np.where(known & ~np.isnan(free), 0.0, free) for known in given)]
+    return {"told": _first_right(told), "not told": _first_right(not_told)}
+
+
+def _first_right(errors: list[Float[np.ndarray, "N 16"]]) -> Counts:
+    """Find the first prediction that has SHARE_RIGHT of a person's joints right; where there is none, their number."""
+    scored = np.stack(errors)[..., SCORED_JOINTS]  # (1 + K, N, J)
+    known = ~np.isnan(scored)
+    right = (scored <= 0.5).sum(axis=2) >= SHARE_RIGHT * known.sum(axis=2)  # (1 + K, N)
+    clicks = np.where(right.any(axis=0), right.argmax(axis=0), len(errors))
+    has_joints = known[0].any(axis=1).astype(float)
+    return Counts(clicks * has_joints, has_joints, factor=1.0)
 
 
 def of_bits(bits: Mapping[str, Float[np.ndarray, "N 16"]], judges: Judges) -> dict[str, Counts]:

@@ -21,6 +21,7 @@ class Size(Section):
     """How much is trained. Comments are in study.yaml."""
 
     trunk_iterations: Count
+    end_to_end_iterations: Count
     views: Count
     iterations: Count
 
@@ -65,6 +66,7 @@ class Study(Section):
     evaluate: Evaluate
     questions: dict[str, Question]
     variants: dict[str, dict[str, Any]]
+    end_to_end: list[str]
 
     def trunk_of(self, seed: int) -> int:
         """Return the trunk whose features a decoder reads: the trunks take turns."""
@@ -80,6 +82,12 @@ class Study(Section):
         if variant not in self.variants:
             raise InputError(f"{PATH}: expected one of {', '.join(self.variants)}, got {variant}")
         return _entry(params, {"arch": "chain", **self.variants[variant]})
+
+    def end_to_end_entry(self, params: Params, variant: str, seed: int) -> Entry:
+        """Return how a variant is trained from the picture on: as `chain`, with the study's length, seed and start."""
+        train = {"seed": seed, "start_from": self.start_from, "iterations": self.amount.end_to_end_iterations}
+        entry = self.chain_entry(params, variant)
+        return entry._replace(training=entry.training.model_copy(update=train))
 
 
 def _entry(params: Params, section: dict[str, Any]) -> Entry:

@@ -1,22 +1,56 @@
 """The report of a study: variants x scores with intervals, and an answer to each question."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from posernn.evaluation.metrics import Difference
+from posernn.study import measures
 from posernn.study.measures import Counts, averaged, over_people, over_seeds
 from posernn.study.settings import Question, Study
 
 LESS_IS_BETTER = ("bits", "swapped", "impossible")
 
 SCORES = ("pckh", "pckh@0.1", "auc", "pckh not visible", "all right", "pcp", "swapped", "impossible")
-BITS = ("bits hidden", "bits true", "bits other")
+HISTORIES = ("hidden", "true", "other")
+BITS = tuple(f"bits {history}" for history in HISTORIES)
+DIFFERENCES = ("pckh", "pckh not visible", "all right")
 
-Runs = Mapping[str, list[dict[str, dict[str, Counts]]]]
-"""By variant, a run for each seed: by decoding (and "bits"), by score."""
+
+class Run(NamedTuple):
+    """Scores of a training.
+
+    Attributes:
+        decodings: by decoding, by score.
+        bits: by history.
+        clicks: told and not told, of `measures.of_clicks`.
+        calibration_error: of greedy decoding's confidence, percent.
+    """
+
+    decodings: dict[str, dict[str, Counts]]
+    bits: dict[str, Counts]
+    clicks: dict[str, Counts]
+    calibration_error: float
+
+
+Runs = Mapping[str, list[Run]]
+"""By variant, a run for each seed."""
+
+
+class Found(NamedTuple):
+    """All that was measured.
+
+    Attributes:
+        decoders: trained on features.
+        end_to_end: trained from the picture on.
+        costs: of the decoders, a dictionary for each variant and seed.
+    """
+
+    decoders: Runs
+    end_to_end: Runs
+    costs: Mapping[str, list[dict[str, Any]]]
 
 
 class Answer(NamedTuple):
@@ -30,18 +64,21 @@ class Answer(NamedTuple):
     seeds: Difference
 
 
-def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer:
+def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer | None:
     """Compare a variant with another variant or, `reference: hidden`, with itself without history.
 
+    Returns:
+        None: one of the two was not trained.
+
     Raises:
-        KeyError: a variant or score is not there.
+        KeyError: there is no such score.
     """
-    decoding = "bits" if question.score.startswith("bits") else "greedy"
-    one = [run[decoding][question.score] for run in runs[question.variant]]
-    if question.reference in runs:
-        other = [run[decoding][_score_of(question, run[decoding])] for run in runs[question.reference]]
-    else:
-        other = [run[decoding][f"bits {question.reference}"] for run in runs[question.variant]]
+    if question.variant not in runs or question.reference not in (*runs, *HISTORIES):
+        return None
+    of_itself = question.reference in HISTORIES
+    other_runs = runs[question.variant if of_itself else question.reference]
+    one = [_score(run, question.score) for run in runs[question.variant]]
+    other = [_score(run, f"bits {question.reference}" if of_itself else question.score) for run in other_runs]
     return Answer(
         name,
         question.variant,
@@ -52,9 +89,11 @@ def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer:
     )
 
 
-def _score_of(question: Question, found: Mapping[str, Counts]) -> str:
-    """A variant without history has bits without history alone."""
-    return question.score if question.score in found else "bits hidden"
+def _score(run: Run, name: str) -> Counts:
+    """Look up a score of greedy decoding, or bits; a decoder without history has bits without history alone."""
+    if not name.startswith("bits"):
+        return run.decodings["greedy"][name]
+    return run.bits[name] if name in run.bits else run.bits["bits hidden"]
 
 
 def verdict(found: Answer) -> str:
@@ -78,30 +117,39 @@ def _interval(found: Difference) -> str:
     return "one seed" if math.isnan(found.low) else f"[{found.low:+.2f}, {found.high:+.2f}]"
 
 
-def table(runs: Runs, calibration: Mapping[str, list[float]], draws: int) -> str:
-    """Format variants x scores, means over seeds; `all right` also as a difference from the first variant."""
+def table(runs: Runs, draws: int) -> str:
+    """Format variants x scores, means over seeds; some also as differences from the first variant."""
     first = next(iter(runs))
-    columns = ["variant", *BITS, *SCORES, "ECE", f"all right - {first}"]
+    columns = ["variant", *BITS, *SCORES, "ECE", *(f"{name} - {first}" for name in DIFFERENCES)]
     rows = []
     for variant, of_seeds in runs.items():
         cells = [variant]
-        cells += [_mean([run["bits"].get(name) for run in of_seeds], 3) for name in BITS]
-        cells += [_mean([run["greedy"][name] for run in of_seeds], 1) for name in SCORES]
-        cells.append(f"{np.mean(calibration[variant]):.1f}")
-        if variant == first:
-            cells.append("")
-        else:
-            one, other = ([run["greedy"]["all right"] for run in some] for some in (of_seeds, runs[first]))
-            cells.append(f"{(d := over_people(one, other, draws)).value:+.1f} {_interval(d)}")
+        cells += [_mean([run.bits.get(name) for run in of_seeds], 3) for name in BITS]
+        cells += [_mean([run.decodings["greedy"][name] for run in of_seeds], 1) for name in SCORES]
+        cells.append(f"{np.mean([run.calibration_error for run in of_seeds]):.1f}")
+        for name in DIFFERENCES:
+            one, other = ([run.decodings["greedy"][name] for run in some] for some in (of_seeds, runs[first]))
+            found = over_people(one, other, draws)
+            cells.append("" if variant == first else f"{found.value:+.1f} {_interval(found)}")
         rows.append(cells)
     return _markdown(columns, rows)
 
 
-def decodings(runs: Runs, variant: str) -> str:
+def decodings(runs: list[Run]) -> str:
     """Format decodings x scores of one variant."""
-    ways = sorted((way for way in runs[variant][0] if way != "bits"), key=lambda way: way.startswith("given"))
-    rows = [[way, *(_mean([run[way][name] for run in runs[variant]], 1) for name in SCORES)] for way in ways]
+    ways = sorted(runs[0].decodings, key=lambda way: way.startswith("given"))
+    rows = [[way, *(_mean([run.decodings[way][name] for run in runs], 1) for name in SCORES)] for way in ways]
     return _markdown(["decoding", *SCORES], rows)
+
+
+def clicks(runs: Runs, draws: int) -> str:
+    """Format the joints that must be corrected, by variant."""
+    rows = []
+    for variant, of_seeds in runs.items():
+        told, not_told = ([run.clicks[name] for run in of_seeds] for name in ("told", "not told"))
+        saved = over_people(told, not_told, draws)
+        rows.append([variant, _mean(not_told, 2), _mean(told, 2), f"{saved.value:+.2f} {_interval(saved)}"])
+    return _markdown(["variant", "not told", "told", "difference"], rows)
 
 
 def cost(abouts: Mapping[str, list[dict[str, Any]]]) -> str:
@@ -121,64 +169,83 @@ def cost(abouts: Mapping[str, list[dict[str, Any]]]) -> str:
     return _markdown(["variant", "weights", "people/s in training", *(f"{way}, ms a person" for way in ways)], rows)
 
 
-def page(
-    study: Study,
-    runs: Runs,
-    abouts: Mapping[str, list[dict[str, Any]]],
-    calibration: Mapping[str, list[float]],
-    about: str,
-) -> tuple[str, dict[str, Any]]:
+def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
     """Write the report.
 
     Args:
         study: its settings.
-        runs: scores.
-        abouts: costs, a dictionary for each variant and seed.
-        calibration: expected calibration errors, one for each variant and seed.
+        found: what was measured.
         about: a sentence on the data.
 
     Returns:
         Markdown, and the same numbers for JSON.
     """
     draws = study.evaluate.bootstrap_draws
-    answers = [answer(name, question, runs, draws) for name, question in study.questions.items()]
-    chains = [variant for variant in runs if len(runs[variant][0]) > 3]
+    answers, end_to_end = (
+        [known for name, question in study.questions.items() if (known := answer(name, question, runs, draws))]
+        for runs in (found.decoders, found.end_to_end)
+    )
     parts = [
         "# Does it help to predict joints one after another?",
         about,
         "## Answers",
         "The comparisons that were named before the study ran; negative bits are a gain.",
-        "\n".join(f"- {verdict(found)}" for found in answers),
+        "\n".join(f"- {verdict(one)}" for one in answers),
         "## Variants",
         "Means over seeds. Bits a joint without history, given the true joints before it, and given somebody else's; "
-        "all other columns in percent, with joints fed back as they were predicted; the difference with its interval "
-        "over people. ECE: expected calibration error of the confidence.",
-        table(runs, calibration, draws),
+        "all other columns in percent, with joints fed back as they were predicted; differences with intervals over "
+        "people. ECE: expected calibration error of the confidence.",
+        table(found.decoders, draws),
+        "## End to end",
+        f"Trunk and decoder trained together on nine tenths of all people, {len(study.trunks)} seeds.",
+        "\n".join(f"- {verdict(one)}" for one in end_to_end),
+        table(found.end_to_end, draws),
         "## Decodings",
         "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come "
         "first, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
         "joints as they are predicted without them.",
-        *(f"### {variant}\n\n{decodings(runs, variant)}" for variant in chains),
+        *(
+            f"### {variant}\n\n{decodings(runs)}"
+            for variant, runs in found.decoders.items()
+            if len(runs[0].decodings) > 2
+        ),
+        "## Clicks",
+        "Joints that must be corrected, the least certain first, until "
+        f"{measures.SHARE_RIGHT:.0%} of a person's joints are right: where the decoder is told and predicts the others "
+        "anew, and where they stay as they were. Intervals over people.",
+        clicks(found.decoders, draws),
         "## Cost",
         "Decoders alone, from features that are there.",
-        cost(abouts),
+        cost(found.costs),
     ]
     numbers = {
-        "answers": [found._asdict() | {"people": list(found.people), "seeds": list(found.seeds)} for found in answers],
-        "variants": {
-            variant: {
-                way: {name: round(averaged([run[way][name] for run in of_seeds]).value, 4) for name in of_seeds[0][way]}
-                for way in of_seeds[0]
-            }
-            for variant, of_seeds in runs.items()
-        },
-        "calibration": {variant: [round(error, 3) for error in of_seeds] for variant, of_seeds in calibration.items()},
-        "cost": dict(abouts),
+        "answers": _plain(answers),
+        "answers end to end": _plain(end_to_end),
+        "variants": _numbers(found.decoders),
+        "end to end": _numbers(found.end_to_end),
+        "cost": dict(found.costs),
     }
-    return "\n\n".join(parts) + "\n", numbers
+    return "\n\n".join(part for part in parts if part) + "\n", numbers
 
 
-def _mean(counts: list[Counts | None], digits: int) -> str:
+def _plain(answers: list[Answer]) -> list[dict[str, Any]]:
+    return [found._asdict() | {"people": list(found.people), "seeds": list(found.seeds)} for found in answers]
+
+
+def _numbers(runs: Runs) -> dict[str, Any]:
+    """Return the means over seeds: by variant, by decoding or bits, by score."""
+    found = {}
+    for variant, of_seeds in runs.items():
+        groups = {way: [run.decodings[way] for run in of_seeds] for way in of_seeds[0].decodings}
+        groups |= {"bits": [run.bits for run in of_seeds], "clicks": [run.clicks for run in of_seeds]}
+        found[variant] = {
+            way: {name: round(averaged([one[name] for one in some]).value, 4) for name in some[0]}
+            for way, some in groups.items()
+        } | {"calibration error": [round(run.calibration_error, 3) for run in of_seeds]}
+    return found
+
+
+def _mean(counts: Sequence[Counts | None], digits: int) -> str:
     known = [found for found in counts if found is not None]
     return f"{averaged(known).value:.{digits}f}" if known else ""
 

@@ -41,30 +41,23 @@ def main(variant: str, seed: int, folder: Path, out: Path) -> None:
     decoding: nn.Module = state.result.eval()
     assert isinstance(decoding, Decoding)
 
-    measured = study.evaluate
-    decoded = evaluation.poses(
-        decoding, val, beams=measured.beams, samples=measured.samples, given=measured.given, seed=seed
-    )
-    bits = evaluation.bits(decoding, val, calibration, seed)
-    out.mkdir(parents=True, exist_ok=True)
-    arrays = {f"pose {name}": values for name, values in decoded.items()}
-    arrays |= {f"given {name}": evaluation.is_given(decoded[name], val) for name in decoded if name.startswith("given")}
-    arrays |= {f"bits {name}": values for name, values in bits.items()} | {
-        "confidence": evaluation.confidence(decoding, val)
-    }
-    with replacing(out / "decoded.npz") as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    weights = sum(parameter.numel() for parameter in decoding.parameters())
-    cost = evaluation.milliseconds(decoding, val, beams=measured.beams)
+    write_decoded(out, evaluation.decoded(decoding, val, calibration, study.evaluate, seed))
     write_json(
         out / "about.json",
         {
-            "weights": weights,
+            "weights": sum(parameter.numel() for parameter in decoding.parameters()),
             "seconds": round(seconds, 1),
             "people_per_second": round(entry.training.iterations * entry.training.batch_size / seconds, 1),
-            "milliseconds": cost,
+            "milliseconds": evaluation.milliseconds(decoding, val, beams=study.evaluate.beams),
         },
     )
+
+
+def write_decoded(out: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write decoded.npz."""
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / "decoded.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def fresh_state(entry: Entry) -> loop.TrainingState:

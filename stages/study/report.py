@@ -13,27 +13,26 @@ from posernn.study import measures, settings, summary
 from stages import run
 
 
-def main(crops: str, people: Path, decoders: Path, out: Path) -> None:
-    """Score the runs in DECODERS on the val split of CROPS and write study.md and study.json to OUT."""
+def main(crops: str, people: Path, decoders: Path, end_to_end: Path, out: Path) -> None:
+    """Score the runs in DECODERS and END_TO_END on the val split of CROPS and write study.md and study.json to OUT."""
     study, all_settings = settings.load(), params.load()
     side = all_settings.data.crop_size
     val, train = read_crops(crops, "val"), read_crops(crops, "train", ["joints_image", "head_size"])
     judges = measures.judges(val, train, pq.read_table(people))
-    runs: dict[str, list[dict[str, dict[str, measures.Counts]]]] = {}
-    abouts: dict[str, list[dict]] = {}
-    calibration: dict[str, list[float]] = {}
-    for variant in study.variants:
-        for seed in study.seeds:
-            folder = decoders / f"{variant}-{seed}"
-            runs.setdefault(variant, []).append(scores_of(folder / "decoded.npz", judges, side))
-            abouts.setdefault(variant, []).append(read_json(folder / "about.json"))
-            calibration.setdefault(variant, []).append(calibration_of(folder / "decoded.npz", judges, side))
     about = (
         f"{len(judges.people):,} held-out people of `{all_settings.dataset}`, `{all_settings.crops.box}` box, {side} "
         f"px; {len(study.trunks)} trunks, each trained on half of the other people, and {len(study.seeds)} seeds of "
         f"each decoder on the features of the other half. Size `{study.size}`."
     )
-    text, numbers = summary.page(study, runs, abouts, calibration, about)
+    found = summary.Found(
+        decoders=runs_in(decoders, list(study.variants), study.seeds, judges, side),
+        end_to_end=runs_in(end_to_end, study.end_to_end, study.trunks, judges, side),
+        costs={
+            variant: [read_json(decoders / f"{variant}-{seed}/about.json") for seed in study.seeds]
+            for variant in study.variants
+        },
+    )
+    text, numbers = summary.page(study, found, about)
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "study.md") as partial:
         partial.write_text(text, encoding="utf-8")
@@ -41,23 +40,32 @@ def main(crops: str, people: Path, decoders: Path, out: Path) -> None:
     print(text)
 
 
-def scores_of(path: Path, judges: measures.Judges, side: int) -> dict[str, dict[str, measures.Counts]]:
-    """Score all decodings of a run, and its bits."""
+def runs_in(
+    folder: Path, variants: list[str], seeds: list[int], judges: measures.Judges, side: int
+) -> dict[str, list[summary.Run]]:
+    """Score all runs of a folder, by variant."""
+    return {
+        variant: [scores_of(folder / f"{variant}-{seed}/decoded.npz", judges, side) for seed in seeds]
+        for variant in variants
+    }
+
+
+def scores_of(path: Path, judges: measures.Judges, side: int) -> summary.Run:
+    """Score all decodings of a run, its bits, and its confidence."""
     with np.load(path) as arrays:
         poses = {name.removeprefix("pose "): side * arrays[name] for name in arrays if name.startswith("pose ")}
         given = {name.removeprefix("given "): arrays[name] for name in arrays if name.startswith("given ")}
         bits = {name.removeprefix("bits "): arrays[name] for name in arrays if name.startswith("bits ")}
+        confidence = arrays["confidence"]
+        clicked, clicks = side * arrays["clicked pose"], arrays["clicked given"]
     found = {name: measures.of_pose(pose, judges, given.get(name)) for name, pose in poses.items()}
     # The joints that were not given, as the same decoder predicts them without being told.
     found |= {f"{name}, not told": measures.of_pose(poses["greedy"], judges, told) for name, told in given.items()}
-    return found | {"bits": measures.of_bits(bits, judges)}
-
-
-def calibration_of(path: Path, judges: measures.Judges, side: int) -> float:
-    """Compute the expected calibration error of greedy decoding, percent."""
-    with np.load(path) as arrays:
-        errors = judges.people.errors(side * arrays["pose greedy"])
-        return 100 * calibration_error(arrays["confidence"], errors, judges.people.measure.threshold)
+    people = judges.people
+    ece = 100 * calibration_error(confidence, people.errors(poses["greedy"]), people.measure.threshold)
+    return summary.Run(
+        found, measures.of_bits(bits, judges), measures.of_clicks(poses["greedy"], clicked, clicks, judges), ece
+    )
 
 
 if __name__ == "__main__":
