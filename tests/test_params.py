@@ -224,6 +224,7 @@ WRONG = {
     "jitter": [-1, 17, NAN],
     "arch": ["vgg", 1, None],
     "attention": ["maybe", 3],
+    "joint_embedding": ["maybe", 3],
     "layers": [0, 9, 1.5],
     "hidden_size": [0, -128, "128"],
     "joint_order": ["easy", 1],
@@ -255,7 +256,7 @@ def test_every_key_refuses_what_it_cannot_mean(path, tmp_path):
 def test_every_key_is_asked_for_when_missing_and_guessed_when_misspelt(path, tmp_path):
     if path[:2] in [("synthetic", "people"), ("synthetic", "seed")]:
         read(written(tmp_path, path, MISSING))  # data sets that are not rendered have none
-    elif path == ("synthetic", "iterations_of"):
+    elif path in [("synthetic", "iterations_of"), ("lstm", "joint_embedding")]:
         read(written(tmp_path, path, MISSING))  # none is the default
     elif path[:2] in [("heatmap", "train"), ("chain", "train")]:
         read(written(tmp_path, path, MISSING))  # it is as in the section train

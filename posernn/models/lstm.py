@@ -21,6 +21,7 @@ class Settings(contract.Settings):
     trunk_width: TrunkWidth
     loss: Literal["l2", "l1", "smooth_l1"]
     attention: bool
+    joint_embedding: bool = False  # runs from before have none
     layers: Annotated[int, Field(ge=1, le=8)]
     hidden_size: Annotated[int, Field(ge=1)]
     joint_order: Literal["easy_first", "hard_first", "skeleton"]
@@ -32,6 +33,7 @@ TINY = tuple(
         trunk_width=0.0625,
         loss="l2",
         attention=attention,
+        joint_embedding=False,
         layers=2,
         hidden_size=32,
         joint_order="easy_first",
@@ -46,7 +48,11 @@ def build(settings: Settings) -> nn.Module:
 
 
 class Lstm(nn.Module):
-    """Stacked LSTMs: the trunk's features start their state and are the input of each of the 16 steps."""
+    """Stacked LSTMs: the trunk's features start their state and are the input of each of the 16 steps.
+
+    With `joint_embedding`, which the paper does not have, a step's input also says which joint it predicts; without it
+    all inputs are the same, and the state has to count the steps.
+    """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -61,6 +67,7 @@ class Lstm(nn.Module):
         initialize(self.lstm)
         self.project = nn.Linear(hidden_size, 2)
         start_at_center(self.project)
+        self.joint = nn.Embedding(NUM_JOINTS, num_features) if settings.joint_embedding else None  # of each step
 
     def forward(
         self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"], truth: Truth | None = None
@@ -72,6 +79,8 @@ class Lstm(nn.Module):
         cell = self.initial_cell(features).unflatten(1, (layers, hidden_size))  # (B, L, H)
         state = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
         inputs = features[:, None].expand(-1, NUM_JOINTS, -1)  # (B, T, D)
+        if self.joint is not None:
+            inputs = inputs + self.joint.weight
         outputs, _ = self.lstm(inputs, state)  # (B, T, H)
         joints_unit = self.project(outputs).float()[:, self.step_of_joint]  # (B, T, 2) -> (B, J, 2)
         return Prediction(joints_unit, loss=self.loss(joints_unit, truth.joints_unit) if truth else None)
@@ -80,8 +89,9 @@ class Lstm(nn.Module):
 class AttentionLstm(nn.Module):
     """Stacked LSTMs over annotation vectors: the places of the trunk's last map before the fifth pool.
 
-    At each step the input is a weighted mean of the annotation vectors, with weights that come from the state. At
-    224 px and width 1.0 there are 14 x 14 = 196 annotation vectors of 512.
+    At each step the input is a weighted mean of the annotation vectors, with weights that come from the state, and from
+    the step's joint with `joint_embedding`; see `Lstm`. At 224 px and width 1.0 there are 14 x 14 = 196 annotation
+    vectors of 512.
 
     Source: soft attention as in Xu et al. 2015.
     """
@@ -106,6 +116,10 @@ class AttentionLstm(nn.Module):
             initialize(cell)
         self.project = nn.Linear(hidden_size, 2)
         start_at_center(self.project)
+        self.joint = self.score_joint = None
+        if settings.joint_embedding:
+            self.joint = nn.Embedding(NUM_JOINTS, num_features)  # of each step
+            self.score_joint = nn.Linear(num_features, hidden_size, bias=False)
 
     def annotate(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P D"]:
         """Compute the annotation vectors, one for each of the P places of the map, row by row."""
@@ -123,10 +137,14 @@ class AttentionLstm(nn.Module):
         cell = list(self.initial_cell(mean).chunk(num_layers, dim=1))  # L x (B, H)
         keys = self.score_annotation(annotations)  # (B, P, H); the same for all steps
         points, maps = [], []
-        for _ in range(NUM_JOINTS):
+        for step in range(NUM_JOINTS):
             query = self.score_hidden(hidden[-1])[:, None]  # (B, 1, H)
+            if self.joint is not None and self.score_joint is not None:
+                query = query + self.score_joint(self.joint.weight[step])
             alpha = self.score(torch.tanh(keys + query)).squeeze(2).softmax(dim=1)  # (B, P)
             step_input = torch.einsum("bp,bpd->bd", alpha, annotations)  # (B, D)
+            if self.joint is not None:
+                step_input = step_input + self.joint.weight[step]
             for layer, lstm_cell in enumerate(self.cells):
                 hidden[layer], cell[layer] = lstm_cell(step_input, (hidden[layer], cell[layer]))
                 step_input = hidden[layer]

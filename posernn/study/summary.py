@@ -117,8 +117,8 @@ def _interval(found: Difference) -> str:
     return "one seed" if math.isnan(found.low) else f"[{found.low:+.2f}, {found.high:+.2f}]"
 
 
-def table(runs: Runs, draws: int) -> str:
-    """Format variants x scores, means over seeds; some also as differences from the first variant."""
+def table(runs: Runs, from_first: Mapping[str, Mapping[str, Difference]]) -> str:
+    """Format variants x scores, means over seeds; with `differences` from the first variant."""
     first = next(iter(runs))
     columns = ["variant", *BITS, *SCORES, "ECE", *(f"{name} - {first}" for name in DIFFERENCES)]
     rows = []
@@ -127,12 +127,23 @@ def table(runs: Runs, draws: int) -> str:
         cells += [_mean([run.bits.get(name) for run in of_seeds], 3) for name in BITS]
         cells += [_mean([run.decodings["greedy"][name] for run in of_seeds], 1) for name in SCORES]
         cells.append(f"{np.mean([run.calibration_error for run in of_seeds]):.1f}")
-        for name in DIFFERENCES:
-            one, other = ([run.decodings["greedy"][name] for run in some] for some in (of_seeds, runs[first]))
-            found = over_people(one, other, draws)
-            cells.append("" if variant == first else f"{found.value:+.1f} {_interval(found)}")
+        found = from_first.get(variant, {})
+        cells += [f"{found[name].value:+.1f} {_interval(found[name])}" if found else "" for name in DIFFERENCES]
         rows.append(cells)
     return _markdown(columns, rows)
+
+
+def differences(runs: Runs, draws: int) -> dict[str, dict[str, Difference]]:
+    """Subtract the first variant's scores in DIFFERENCES from those of each other one, with intervals over people."""
+    first, *others = runs
+
+    def scores(variant: str, name: str) -> list[Counts]:
+        return [run.decodings["greedy"][name] for run in runs[variant]]
+
+    return {
+        variant: {name: over_people(scores(variant, name), scores(first, name), draws) for name in DIFFERENCES}
+        for variant in others
+    }
 
 
 def decodings(runs: list[Run]) -> str:
@@ -185,6 +196,7 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
         [known for name, question in study.questions.items() if (known := answer(name, question, runs, draws))]
         for runs in (found.decoders, found.end_to_end)
     )
+    from_first = [differences(runs, draws) for runs in (found.decoders, found.end_to_end)]
     parts = [
         "# Does it help to predict joints one after another?",
         about,
@@ -195,11 +207,11 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
         "Means over seeds. Bits a joint without history, given the true joints before it, and given somebody else's; "
         "all other columns in percent, with joints fed back as they were predicted; differences with intervals over "
         "people. ECE: expected calibration error of the confidence.",
-        table(found.decoders, draws),
+        table(found.decoders, from_first[0]),
         "## End to end",
         f"Trunk and decoder trained together on nine tenths of all people, {len(study.trunks)} seeds.",
         "\n".join(f"- {verdict(one)}" for one in end_to_end),
-        table(found.end_to_end, draws),
+        table(found.end_to_end, from_first[1]),
         "## Decodings",
         "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come "
         "first, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
@@ -221,8 +233,8 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
     numbers = {
         "answers": _plain(answers),
         "answers end to end": _plain(end_to_end),
-        "variants": _numbers(found.decoders),
-        "end to end": _numbers(found.end_to_end),
+        "variants": _numbers(found.decoders, from_first[0]),
+        "end to end": _numbers(found.end_to_end, from_first[1]),
         "cost": dict(found.costs),
     }
     return "\n\n".join(part for part in parts if part) + "\n", numbers
@@ -232,8 +244,8 @@ def _plain(answers: list[Answer]) -> list[dict[str, Any]]:
     return [found._asdict() | {"people": list(found.people), "seeds": list(found.seeds)} for found in answers]
 
 
-def _numbers(runs: Runs) -> dict[str, Any]:
-    """Return the means over seeds: by variant, by decoding or bits, by score."""
+def _numbers(runs: Runs, from_first: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:
+    """Return the means over seeds: by variant, by decoding or bits, by score; and `differences`."""
     found = {}
     for variant, of_seeds in runs.items():
         groups = {way: [run.decodings[way] for run in of_seeds] for way in of_seeds[0].decodings}
@@ -241,7 +253,10 @@ def _numbers(runs: Runs) -> dict[str, Any]:
         found[variant] = {
             way: {name: round(averaged([one[name] for one in some]).value, 4) for name in some[0]}
             for way, some in groups.items()
-        } | {"calibration error": [round(run.calibration_error, 3) for run in of_seeds]}
+        } | {
+            "calibration error": [round(run.calibration_error, 3) for run in of_seeds],
+            "differences": {name: list(one) for name, one in from_first.get(variant, {}).items()},
+        }
     return found
 
 
