@@ -21,7 +21,7 @@ from posernn.models.chain import Decoding
 from posernn.models.contract import Truth
 from posernn.pose.skeleton import FLIP_ORDER, Joint
 from posernn.runtime.errors import InputError
-from posernn.study import evaluation, features, measures, settings, summary
+from posernn.study import decodings, evaluation, features, measures, settings, summary
 from posernn.study.measures import Counts
 
 TINY = {
@@ -225,13 +225,13 @@ def test_the_temperature_of_logits_that_are_twice_too_large_is_two():
 
 def test_all_decodings_give_poses_and_given_joints_are_left_out():
     people = features_of(5)
-    found = evaluation.poses(decoding_of(), people, beams=[2], samples=3, given=[2], seed=0)
+    found = decodings.poses(decoding_of(), people, beams=[2], samples=3, given=[2], seed=0)
     assert set(found) == {
         *("greedy", "mode", "hidden", "true", "other", "beam 2", "marginal", "given 2 random", "given 2 uncertain")
     }
     for name, pose in found.items():
         assert pose.shape == (5, 16, 2)
-        assert evaluation.is_given(pose, people).sum() == (10 if name.startswith("given") else 0)
+        assert decodings.is_given(pose, people).sum() == (10 if name.startswith("given") else 0)
 
 
 def test_clicks_end_where_nine_tenths_are_right():

@@ -12,7 +12,7 @@ from posernn import params
 from posernn.models.chain import Decoding, Settings
 from posernn.params import Entry
 from posernn.runtime.files import replacing, write_json
-from posernn.study import evaluation, features, settings, training
+from posernn.study import decodings, evaluation, features, settings, training
 from posernn.training import loop
 from posernn.training.optimization import make_optimizer
 from stages import run
@@ -48,7 +48,7 @@ def main(variant: str, seed: int, folder: Path, out: Path) -> None:
             "weights": sum(parameter.numel() for parameter in decoding.parameters()),
             "seconds": round(seconds, 1),
             "people_per_second": round(entry.training.iterations * entry.training.batch_size / seconds, 1),
-            "milliseconds": evaluation.milliseconds(decoding, val, beams=study.evaluate.beams),
+            "milliseconds": decodings.milliseconds(decoding, val, beams=study.evaluate.beams),
         },
     )
 
