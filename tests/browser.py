@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-PATIENCE = 240_000
+PATIENCE = 600_000
 """Milliseconds for the browser to show what a test waits for."""
 
 

@@ -244,14 +244,14 @@ def test_all_stages_run_with_every_kind_of_links_to_dvcs_cache(link, tmp_path):
 @pytest.mark.campaign
 def test_temporary_and_queued_experiments_run_and_are_tracked_in_the_same_place(project):
     folder, _ = project
-    run(folder, "dvc", "exp", "run", "--temp", "-n", "quick", "-S", "train.lr=0.002")
-    run(folder, "dvc", "exp", "run", "--queue", "-n", "later", "-S", "train.lr=0.003")
+    run(folder, "dvc", "exp", "run", "--temp", "-n", "quick", "-S", "+baseline.train.lr=0.002")
+    run(folder, "dvc", "exp", "run", "--queue", "-n", "later", "-S", "+baseline.train.lr=0.003")
     run(folder, "dvc", "queue", "start")
     run(folder, "dvc", "queue", "logs", "later", "-f")
     experiments = run(folder, "dvc", "exp", "list", "--name-only").split()
     assert {"quick", "later"} <= set(experiments)
     runs, _ = mlflow_runs(folder)
-    lrs = {found.data.tags.get("DVC_EXP_NAME"): found.data.params["train.lr"] for found in runs}
+    lrs = {found.data.tags.get("DVC_EXP_NAME"): found.data.params.get("baseline.train.lr") for found in runs}
     assert lrs["quick"] == "0.002"
     assert lrs["later"] == "0.003"
 

@@ -42,6 +42,8 @@ class History(NamedTuple):
 class Scene(NamedTuple):
     """A feature map as the steps read it.
 
+    There may be K hypotheses about each person: B * K rows of steps, those of a person together, over B rows here.
+
     Attributes:
         features: (B, C, H, W), for the map of a step.
         memory: (B, M, C): the same at half the resolution, with the places encoded, for attention.
@@ -52,12 +54,13 @@ class Scene(NamedTuple):
     memory: Float[Tensor, "B M C"]
     attended: tuple[Tensor, ...] = ()
 
-    def repeat(self, times: int) -> "Scene":
-        """Repeat each person, for several hypotheses about each."""
-        features, memory, *attended = (
-            values.repeat_interleave(times, dim=0) for values in (self.features, self.memory, *self.attended)
-        )
-        return Scene(features, memory, tuple(attended))
+    def by_person(self, steps: Float[Tensor, "BK T D"]) -> Float[Tensor, "B KT D"]:
+        """Put the steps of all hypotheses about a person side by side, so that they read its features at once."""
+        return steps.reshape(self.features.shape[0], -1, steps.shape[2])
+
+    def for_rows(self, values: Float[Tensor, "B *D"], steps: Float[Tensor, "BK T D2"]) -> Float[Tensor, "BK *D"]:
+        """Repeat what belongs to a person for each of its rows of `steps`."""
+        return values.repeat_interleave(steps.shape[0] // values.shape[0], dim=0)
 
 
 class Told(NamedTuple):
@@ -160,13 +163,14 @@ class Decoder(nn.Module):
         query = of_joints.gather(2, mine)[:, :, 0] * size**-0.5
         of_features, of_place = query.split([self.channels, NUM_FEATURES], dim=2)
         if told.changes is None:
-            cells = torch.einsum("btc,bchw->bthw", of_features, scene.features)
+            cells = torch.einsum("bqc,bcp->bqp", scene.by_person(of_features), scene.features.flatten(2))
+            cells = cells.reshape(*outputs.shape[:2], -1)  # (B, T, HW)
         else:
-            changed = torch.relu(scene.features[:, None] + told.changes)
-            cells = torch.einsum("btc,btchw->bthw", of_features, changed)
+            changed = torch.relu(scene.for_rows(scene.features, outputs)[:, None] + told.changes)
+            cells = torch.einsum("btc,btchw->bthw", of_features, changed).flatten(2)
         places = cell_features(int(scene.features.shape[-1]), self.side, scene.features)
-        cells = cells + torch.einsum("btf,fhw->bthw", of_place, places)
-        return torch.cat([cells.flatten(2), self.outside(outputs)], dim=2)
+        cells = cells + torch.einsum("btf,fp->btp", of_place, places.flatten(1))
+        return torch.cat([cells, self.outside(outputs)], dim=2)
 
     def _inputs(self, order: Int[Tensor, "B 16"], history: History, steps: slice) -> Float[Tensor, "B T D"]:
         inputs = self.joint(order[:, steps])

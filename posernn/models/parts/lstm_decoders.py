@@ -37,20 +37,24 @@ class LstmDecoder(Decoder):
 
     def advance(self, told: Told, scene: Scene, past: Any) -> tuple[Float[Tensor, "B T P"], Any]:
         """Compute the logits of steps; `past` holds the hidden and the cell state, each (B, L, D)."""
-        state = past or self._start(scene)
+        state = past or self._start(scene, told)
         if not self.attention:
-            outputs, state = self._run(told.inputs + self.seen(scene.memory.mean(dim=1))[:, None], state)
+            seen = scene.for_rows(self.seen(scene.memory.mean(dim=1)), told.inputs)
+            outputs, state = self._run(told.inputs + seen[:, None], state)
             return self.logits(self.norm(outputs), told, scene), state
         steps = []
         for inputs in told.inputs.split(1, dim=1):
-            look = self.ask(state[0][:, -1:] + inputs)  # (B, 1, C)
-            seen = functional.scaled_dot_product_attention(look, scene.memory, scene.memory)
+            look = scene.by_person(self.ask(state[0][:, -1:] + inputs))  # (B, K, C)
+            seen = functional.scaled_dot_product_attention(look, scene.memory, scene.memory).reshape(
+                inputs.shape[0], 1, -1
+            )
             output, state = self._run(inputs + self.seen(seen), state)
             steps.append(output)
         return self.logits(self.norm(torch.cat(steps, dim=1)), told, scene), state
 
-    def _start(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        values = self.start(scene.memory.mean(dim=1)).unflatten(1, (2, self.lstm.num_layers, -1))
+    def _start(self, scene: Scene, told: Told) -> tuple[Tensor, Tensor]:
+        values = scene.for_rows(self.start(scene.memory.mean(dim=1)), told.inputs)
+        values = values.unflatten(1, (2, self.lstm.num_layers, -1))
         return torch.tanh(values[:, 0]), values[:, 1]
 
     def _run(
@@ -69,14 +73,15 @@ class LocatorDecoder(LstmDecoder):
 
     def advance(self, told: Told, scene: Scene, past: Any) -> tuple[Float[Tensor, "B T P"], Any]:
         """Compute the logits of steps, each from the state before it; see `LstmDecoder`."""
-        state, steps = past or self._start(scene), []
+        state, steps = past or self._start(scene, told), []
         places = cell_features(int(scene.features.shape[-1]), self.side, scene.features).flatten(1)  # (F, HW)
         for number in range(told.inputs.shape[1]):
             one = told.one(number)
             logits = self.logits(self.norm(state[0][:, -1:] + one.inputs), one, scene)  # (B, 1, P)
-            weights = logits[..., :-1].float().softmax(dim=2).to(logits)[:, 0]  # (B, HW)
-            seen = torch.einsum("bp,bcp->bc", weights, scene.features.flatten(2))
-            where = torch.einsum("bp,fp->bf", weights, places)
-            _, state = self._run(one.inputs + (self.seen(seen) + self.place_seen(where))[:, None], state)
+            weights = logits[..., :-1].float().softmax(dim=2).to(logits)  # (B, 1, HW)
+            seen = torch.einsum("bqp,bcp->bqc", scene.by_person(weights), scene.features.flatten(2))
+            where = torch.einsum("btp,fp->btf", weights, places)
+            seen = seen.reshape(weights.shape[0], 1, -1)
+            _, state = self._run(one.inputs + self.seen(seen) + self.place_seen(where), state)
             steps.append(logits)
         return torch.cat(steps, dim=1), state

@@ -38,7 +38,7 @@ class TransformerDecoder(Decoder):
         outputs, now = told.inputs, []
         for number, block in enumerate(self.blocks):
             attended = scene.attended[2 * number : 2 * number + 2]
-            outputs, kept = block(outputs, attended, past[number] if past else None)
+            outputs, kept = block(outputs, scene, attended, past[number] if past else None)
             now.append(kept)
         return self.logits(self.norm(outputs), told, scene), now
 
@@ -62,7 +62,11 @@ class _Block(nn.Module):
         return self._heads(self.memory(memory), 2)
 
     def forward(
-        self, steps: Float[Tensor, "B T D"], attended: tuple[Tensor, ...], past: tuple[Tensor, ...] | None
+        self,
+        steps: Float[Tensor, "B T D"],
+        scene: Scene,
+        attended: tuple[Tensor, ...],
+        past: tuple[Tensor, ...] | None,
     ) -> tuple[Float[Tensor, "B T D"], tuple[Tensor, ...]]:
         query, key, value = self._heads(self.steps(self.norms[0](steps)), 3)
         if past:
@@ -71,9 +75,9 @@ class _Block(nn.Module):
             query, key, value, is_causal=not past and int(steps.shape[1]) > 1
         )
         steps = steps + self.steps_out(_joined(found))
-        (query,) = self._heads(self.ask(self.norms[1](steps)), 1)
+        (query,) = self._heads(scene.by_person(self.ask(self.norms[1](steps))), 1)
         found = functional.scaled_dot_product_attention(query, attended[0], attended[1])
-        steps = steps + self.memory_out(_joined(found))
+        steps = steps + self.memory_out(_joined(found).reshape(steps.shape))
         return steps + self.mlp(self.norms[2](steps)), (key, value)
 
     def _heads(self, values: Float[Tensor, "B T _"], parts: int) -> list[Float[Tensor, "B H T _"]]:
