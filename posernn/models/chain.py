@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from posernn.models import contract
-from posernn.models.contract import Prediction, TrunkWidth, Truth
+from posernn.models.contract import Prediction, Truth
 from posernn.models.parts.decoders import Decoder, Feedback, History
 from posernn.models.parts.heads import TopDown
 from posernn.models.parts.histories import Regime, history_of
@@ -19,18 +18,13 @@ from posernn.models.parts.lstm_decoders import LocatorDecoder, LstmDecoder
 from posernn.models.parts.readouts import Decode, Distribution, mirrored
 from posernn.models.parts.search import given_first, greedy, teacher_forced
 from posernn.models.parts.transformer_decoder import TransformerDecoder
-from posernn.models.parts.trunks import Images, TrunkModel, load_weights
+from posernn.models.parts.trunks import Images, TrunkModel, TrunkSettings, load_weights
 from posernn.pose.skeleton import CHAIN_ORDERS, NUM_JOINTS, SCORED_JOINTS
 
 
-class Settings(contract.Settings):
+class Settings(TrunkSettings):
     """Parameters of the chain; comments are in params.yaml."""
 
-    trunk_width: TrunkWidth
-    trunk: str
-    weights: str
-    frozen_stride: Literal[0, 4, 8, 16, 32]
-    frozen_norm: bool
     channels: Annotated[int, Field(ge=1)]
     decoder: Literal["parallel", "lstm", "transformer"]
     feedback: Feedback
@@ -105,9 +99,7 @@ class Chain(TrunkModel):
     """A trunk, a top-down head to stride 4, and a decoder over its features."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(
-            settings.trunk, settings.trunk_width, settings.weights, settings.frozen_stride, settings.frozen_norm
-        )
+        super().__init__(settings)
         self.flip_test = settings.flip_test
         self.head = TopDown(self.trunk.channels, settings.channels)
         self.decoding = Decoding(settings)

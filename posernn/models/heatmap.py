@@ -9,21 +9,15 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from posernn.models import contract
-from posernn.models.contract import Prediction, TrunkWidth, Truth
+from posernn.models.contract import Prediction, Truth
 from posernn.models.parts.heads import TopDown
 from posernn.models.parts.readouts import Decode, Distribution, FcReadout, MapReadout, mirrored
-from posernn.models.parts.trunks import Images, TrunkModel, load_weights
+from posernn.models.parts.trunks import Images, TrunkModel, TrunkSettings, load_weights
 
 
-class Settings(contract.Settings):
+class Settings(TrunkSettings):
     """Parameters of the heat map model; comments are in params.yaml."""
 
-    trunk_width: TrunkWidth
-    trunk: str
-    weights: str
-    frozen_stride: Literal[0, 4, 8, 16, 32]
-    frozen_norm: bool
     channels: Annotated[int, Field(ge=1)]
     readout: Literal["map", "fc"]
     sigma: Annotated[float, Field(ge=0, le=16)]
@@ -61,9 +55,7 @@ class Heatmap(TrunkModel):
     """A trunk, a top-down head to stride 4, and a distribution over the cells and outside for each joint."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(
-            settings.trunk, settings.trunk_width, settings.weights, settings.frozen_stride, settings.frozen_norm
-        )
+        super().__init__(settings)
         self.sigma, self.decode, self.flip_test = settings.sigma, settings.decode, settings.flip_test
         self.head = TopDown(self.trunk.channels, settings.channels)
         self.readout = MapReadout(settings.channels, self.trunk.channels[-1])
@@ -97,9 +89,7 @@ class Regression(TrunkModel):
     """The same trunk, with fully connected coordinates and their spread instead of maps."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(
-            settings.trunk, settings.trunk_width, settings.weights, settings.frozen_stride, settings.frozen_norm
-        )
+        super().__init__(settings)
         self.readout = FcReadout(self.trunk.channels[-1])
 
     def forward(self, images: Images, truth: Truth | None = None) -> Prediction:

@@ -5,13 +5,15 @@ Source: Wightman 2019, PyTorch Image Models (timm).
 """
 
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import timm
 from jaxtyping import Float, UInt8
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
+from posernn.models import contract
+from posernn.models.contract import TrunkWidth
 from posernn.models.parts import weights as weights_of
 from posernn.models.parts.vgg import make_layers, normalize, scaled
 from posernn.models.parts.weights import StateDict
@@ -119,25 +121,30 @@ def layers_up_to(trunk: VggTrunk | TimmTrunk, stride: int) -> list[nn.Module]:
     return found
 
 
+class TrunkSettings(contract.Settings):
+    """Parameters of a model with a trunk; comments are in params.yaml."""
+
+    trunk_width: TrunkWidth
+    trunk: str
+    weights: str
+    frozen_stride: Literal[0, 4, 8, 16, 32]
+    frozen_norm: bool
+
+
 class TrunkModel(nn.Module):
     """A model with a trunk, whose first layers and whose batch statistics may stay as they were pretrained.
 
-    Args:
-        trunk: name; see `make_trunk`.
-        width: share of VGG16's channels.
-        weights: none, pretrained or a file: with none, nothing is frozen.
-        frozen_stride: layers up to the features of this stride are not trained; 0: all are.
-        frozen_norm: batch normalisations of the trunk keep their statistics.
+    With `weights: none` nothing is frozen.
     """
 
-    def __init__(self, trunk: str, width: float, weights: str, frozen_stride: int, frozen_norm: bool) -> None:
+    def __init__(self, settings: TrunkSettings) -> None:
         super().__init__()
-        self.trunk = make_trunk(trunk, width)
-        pretrained = weights != "none"
-        self._fixed = layers_up_to(self.trunk, frozen_stride if pretrained else 0)
+        self.trunk = make_trunk(settings.trunk, settings.trunk_width)
+        pretrained = settings.weights != "none"
+        self._fixed = layers_up_to(self.trunk, settings.frozen_stride if pretrained else 0)
         for layer in self._fixed:
             layer.requires_grad_(False)
-        if frozen_norm and pretrained:
+        if settings.frozen_norm and pretrained:
             self._fixed += [layer for layer in self.trunk.modules() if isinstance(layer, nn.BatchNorm2d)]
 
     def train(self, mode: bool = True) -> "TrunkModel":
