@@ -6,6 +6,7 @@ import torch
 from tiny_models import TINY
 
 from posernn import models
+from posernn.models.chain import Decoding
 from posernn.models.contract import Truth
 from posernn.models.parts import search
 from posernn.models.parts.decoders import History
@@ -198,6 +199,19 @@ def test_cells_and_joints_have_the_same_code():
     assert divmod(int(drawn.argmax()), 8) == (2, 5)
     torch.testing.assert_close(drawn[2, 5], torch.tensor(1.0))
     torch.testing.assert_close(drawn[2, 6], torch.tensor(-0.5).exp())
+
+
+def test_given_joints_come_first_in_a_chain_that_was_trained_in_any_order():
+    known = torch.zeros(2, 16, dtype=torch.bool)
+    known[0, Joint.LEFT_WRIST] = True
+    given = History(torch.full((2, 16, 2), 0.5), known)
+    features = torch.zeros(2, 16, 8, 8)
+    fixed, any_order = (Decoding(SETTINGS.model_copy(update={"random_order": on})).eval() for on in (False, True))
+    usual = fixed.order(features)
+    assert torch.equal(fixed.order_of(given, features), usual)
+    first = any_order.order_of(given, features)
+    assert first[0, 0] == Joint.LEFT_WRIST
+    assert torch.equal(first[1], usual[1])
 
 
 def test_the_likelihood_is_given_the_true_joints_and_the_pose_is_not():

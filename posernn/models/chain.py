@@ -116,7 +116,7 @@ class Chain(TrunkModel):
         return self.decoding(features, truth, mirror_features=self.features(images.flip(-1)))
 
     def complete(self, images: Images, given: History) -> Prediction:
-        """Predict the joints of crops of which some are given, for example by clicks: these come first in the order.
+        """Predict the joints of crops of which some are given, for example by clicks; see `Decoding.order_of`.
 
         Args:
             images: see `contract.Model`.
@@ -148,6 +148,14 @@ class Decoding(nn.Module):
             last = order[len(SCORED_JOINTS) :]  # thorax and pelvis
             order = torch.cat([scored[torch.randperm(len(scored), device=features.device)], last])
         return order.expand(features.shape[0], NUM_JOINTS)
+
+    def order_of(self, given: History, features: Float[Tensor, "B C H W"]) -> Int[Tensor, "B 16"]:
+        """Choose the joint of each step where some are given: these come first, if the chain was trained in all orders.
+
+        A chain of one order keeps it: the joints that come after a given one are told of it.
+        """
+        order = self.order(features)
+        return given_first(order, given) if self.settings.random_order else order
 
     def forward(
         self,
@@ -184,7 +192,7 @@ class Decoding(nn.Module):
         """Predict the joints of which some are given; see `Chain.complete`."""
         if not self.decoder.sees_history:
             raise ValueError("expected a chain with feedback, got one without: no joint is told of another")
-        order = given_first(self.order(features), given)
+        order = self.order_of(given, features)
         decoded = greedy(self.decoder, self.decoder.scene(features), order, given=given, how=self.settings.decode)
         found = self._prediction(Distribution.of(decoded.logits, self.settings.crop_size), None, None)
         assert found.confidence is not None  # maps have one

@@ -188,7 +188,7 @@ def _with_given(
     rank = torch.where(candidates, rank, torch.inf)
     known = (rank.argsort(dim=1).argsort(dim=1) < num) & candidates
     given = History(torch.where(known[..., None], truth.joints_unit, 0), known)
-    order = search.given_first(batch.order, given)
+    order = decoding.order_of(given, batch.scene.features)
     return search.greedy(decoder, batch.scene, order, given=given, how=decoding.settings.decode).joints_unit, known
 
 
