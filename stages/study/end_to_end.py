@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posernn import params
+from posernn import models, params
 from posernn.data import batches
 from posernn.models.chain import Chain
 from posernn.params import recipe
@@ -17,9 +17,9 @@ from stages.study.decoder import write_decoded
 
 
 def main(variant: str, seed: int, crops: str, out: Path) -> None:
-    """Train VARIANT with SEED on the train split of CROPS and write what it decodes of the val split to OUT."""
-    study = settings.load()
-    entry = study.end_to_end_entry(params.load(), variant, seed)
+    """Train VARIANT with SEED on the train split of CROPS; write the run and its poses of the val split to OUT."""
+    study, all_settings = settings.load(), params.load()
+    entry = study.end_to_end_entry(all_settings, variant, seed)
     with progress_bar("decode crops", "people") as advance:
         people, val = (
             batches.load(crops, split, advance, crop_size=entry.settings.crop_size) for split in ("train", "val")
@@ -32,8 +32,10 @@ def main(variant: str, seed: int, crops: str, out: Path) -> None:
     depends_on = entry.settings.model_dump() | entry.training.model_dump()
     checkpoint = checkpoints.path_for(f"{variant}-{seed}", depends_on, crops)
     training.train(f"{variant} {seed}", state, entry, train, val, checkpoint)
-    model = state.result.eval()
+    model = state.result.cpu().eval()
     assert isinstance(model, Chain)
+    cut = all_settings.crops.model_dump(include={"box", "padding", "keep_aspect"})
+    models.save(out, model, entry.arch, entry.settings, cut)
     val, calibration = features.compute(model, val), features.compute(model, calibration)
     write_decoded(out, evaluation.decoded(model.decoding, val, calibration, study.evaluate, seed))
 
