@@ -11,6 +11,7 @@ from torch import nn
 from posernn import params
 from posernn.models.chain import Decoding, Settings
 from posernn.params import Entry
+from posernn.runtime.device import choose_device
 from posernn.runtime.files import replacing, write_json
 from posernn.study import decodings, evaluation, features, settings, training
 from posernn.training import loop
@@ -34,11 +35,11 @@ def main(variant: str, seed: int, folder: Path, out: Path) -> None:
     train = features.read(folder / "train", side, np.sort(rows[held_out:]))
 
     torch.manual_seed(seed)
-    state = fresh_state(entry)
+    state = fresh_state(entry, choose_device(entry.training.device))
     start = time.monotonic()
     training.train(f"{variant} {seed}", state, entry, train, val)
     seconds = time.monotonic() - start
-    decoding: nn.Module = state.result.eval()
+    decoding: nn.Module = state.result.cpu().eval()
     assert isinstance(decoding, Decoding)
 
     write_decoded(out, evaluation.decoded(decoding, val, calibration, study.evaluate, seed))
@@ -60,10 +61,10 @@ def write_decoded(out: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def fresh_state(entry: Entry) -> loop.TrainingState:
+def fresh_state(entry: Entry, device: torch.device) -> loop.TrainingState:
     """Build a decoder with its optimizer."""
     assert isinstance(entry.settings, Settings)
-    model = Decoding(entry.settings).to(memory_format=torch.channels_last)
+    model = Decoding(entry.settings).to(device).to(memory_format=torch.channels_last)
     train = entry.training
     optimizer = make_optimizer(train.optimizer, model, train.lr, weight_decay=train.weight_decay)
     return loop.TrainingState(model, optimizer, copy.deepcopy(model) if train.ema else None)
