@@ -21,28 +21,30 @@ def main() -> None:
 
 @matplotlib.rc_context(STYLE)
 def drawn(study: dict[str, Any]) -> Figure:
-    """Draw bits a joint under each history, and what each decoder gains over the first when it reads its own joints."""
-    variants = study["variants"]
-    first, *others = variants
-    figure = Figure(figsize=(10.0, 1.2 + 0.42 * len(variants)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    rows = {variant: -number for number, variant in enumerate(variants)}
+    """Draw bits a joint under each history, and what a decoder that reads its own joints gains over the first."""
+    rows = study["variants"] | {f"{name}, end to end": scores for name, scores in study["end to end"].items()}
+    places = {name: -number for number, name in enumerate(rows)}
+    figure = Figure(figsize=(10.0, 1.5 + 0.4 * len(rows)), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.2, 1))
+    axes = left.subplots()
     for (key, label), color in zip(HISTORIES.items(), colors(HISTORIES).values(), strict=True):
-        known = {variant: scores["bits"][key] for variant, scores in variants.items() if key in scores["bits"]}
-        left.scatter(known.values(), [rows[variant] for variant in known], color=color, s=36, label=label)
-    left.axvline(variants[first]["bits"]["bits hidden"], color="0.6", linewidth=1, linestyle=":")
-    left.set_yticks(list(rows.values()), list(rows))
-    left.set_title("Bits a joint (fewer are better)")
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, -0.32), ncols=3, frameon=False, handletextpad=0.2)
+        known = {name: scores["bits"][key] for name, scores in rows.items() if key in scores["bits"]}
+        axes.scatter(known.values(), [places[name] for name in known], color=color, s=36, label=label)
+    axes.set_yticks(list(places.values()), list(places))
+    axes.set_title("Bits a joint (fewer are better)")
+    left.legend(loc="outside lower right", ncols=3, frameon=False, handletextpad=0.1, columnspacing=1.0)
+    axes = right.subplots()
     for shift, ((key, label), color) in enumerate(zip(SCORES.items(), colors(SCORES).values(), strict=True)):
-        for variant in others:
-            value, low, high = variants[variant]["differences"][key]
-            y = rows[variant] + 0.2 * (1 - shift)
-            right.plot([low, high], [y, y], color=color, linewidth=1.5)
-            right.scatter([value], [y], color=color, s=24, label=label if variant == others[0] else None)
-    right.axvline(0, color="0.6", linewidth=1, linestyle=":")
-    right.set_title(f"Reading its own joints: points over {first}")
-    right.legend(loc="lower center", bbox_to_anchor=(0.5, -0.32), ncols=3, frameon=False, handletextpad=0.2)
+        found = {name: scores["differences"][key] for name, scores in rows.items() if scores["differences"]}
+        heights = [places[name] + 0.2 * (1 - shift) for name in found]
+        axes.hlines(heights, [low for _, low, _ in found.values()], [high for *_, high in found.values()], color=color)
+        axes.scatter([value for value, *_ in found.values()], heights, color=color, s=24, label=label)
+    axes.axvline(0, color="#666666", linewidth=1)
+    axes.set_yticks(list(places.values()), [""] * len(places))
+    axes.set_ylim(1 - len(rows) - 0.5, 0.5)
+    axes.set_title("Told its own joints: points over parallel")
+    right.legend(loc="outside lower right", ncols=3, frameon=False, handletextpad=0.1, columnspacing=1.0)
+    left.axes[0].set_ylim(axes.get_ylim())
     return figure
 
 
