@@ -209,7 +209,7 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
         "people. ECE: expected calibration error of the confidence.",
         table(found.decoders, from_first[0]),
         "## End to end",
-        f"Trunk and decoder trained together on nine tenths of all people, {len(study.trunks)} seeds.",
+        f"Trunk and decoder trained together on nine tenths of all people; seeds {', '.join(map(str, study.trunks))}.",
         "\n".join(f"- {verdict(one)}" for one in end_to_end),
         table(found.end_to_end, from_first[1]),
         "## Decodings",
