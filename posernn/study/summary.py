@@ -213,8 +213,8 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
         "\n".join(f"- {verdict(one)}" for one in end_to_end),
         table(found.end_to_end, from_first[1]),
         "## Decodings",
-        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints come "
-        "first, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
+        "hidden, true, other: told nothing, the true joints before, somebody else's. given K: K true joints are "
+        "given, random ones or the least certain; scores are those of the other joints, and *not told* of the same "
         "joints as they are predicted without them.",
         *(
             f"### {variant}\n\n{decodings(runs)}"
