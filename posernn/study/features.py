@@ -41,6 +41,13 @@ def subset(crops: Crops, rows: Int[np.ndarray, "K"]) -> Crops:
     )
 
 
+def calibration_split(num: int, share: float, seed: int) -> tuple[Int[np.ndarray, "K"], Int[np.ndarray, "M"]]:
+    """Choose the rows that train a decoder, and the share that fits its temperature instead: at least two."""
+    rows = np.random.default_rng([seed, 5]).permutation(num)
+    held_out = max(2, int(num * share))
+    return np.sort(rows[held_out:]), np.sort(rows[:held_out])
+
+
 @torch.inference_mode()
 def write(
     folder: Path,

@@ -8,13 +8,13 @@ import numpy as np
 
 from posernn.evaluation.metrics import Difference
 from posernn.study import measures
+from posernn.study.decodings import HISTORIES
 from posernn.study.measures import Counts, averaged, over_people, over_seeds
 from posernn.study.settings import Question, Study
 
 LESS_IS_BETTER = ("bits", "swapped", "impossible")
 
 SCORES = ("pckh", "pckh@0.1", "auc", "pckh not visible", "all right", "pcp", "swapped", "impossible")
-HISTORIES = ("hidden", "true", "other")
 BITS = tuple(f"bits {history}" for history in HISTORIES)
 DIFFERENCES = ("pckh", "pckh not visible", "all right")
 

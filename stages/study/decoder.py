@@ -29,10 +29,9 @@ def main(variant: str, seed: int, folder: Path, out: Path) -> None:
     folder = folder / str(study.trunk_of(seed))
     val = features.read(folder / "val", side)
     num = len(features.read(folder / "train", side, views=1))
-    rows = np.random.default_rng([seed, 5]).permutation(num)
-    held_out = max(2, int(num * study.decoders.calibration))
-    calibration = features.read(folder / "train", side, np.sort(rows[:held_out]), views=1)
-    train = features.read(folder / "train", side, np.sort(rows[held_out:]))
+    training_rows, calibration_rows = features.calibration_split(num, study.decoders.calibration, seed)
+    calibration = features.read(folder / "train", side, calibration_rows, views=1)
+    train = features.read(folder / "train", side, training_rows)
 
     torch.manual_seed(seed)
     state = fresh_state(entry, choose_device(entry.training.device))

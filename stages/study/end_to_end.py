@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from posernn import models, params
 from posernn.data import batches
 from posernn.models.chain import Chain
@@ -24,9 +22,8 @@ def main(variant: str, seed: int, crops: str, out: Path) -> None:
         people, val = (
             batches.load(crops, split, advance, crop_size=entry.settings.crop_size) for split in ("train", "val")
         )
-    rows = np.random.default_rng([seed, 5]).permutation(len(people))
-    held_out = max(2, int(len(people) * study.decoders.calibration))
-    calibration, train = (features.subset(people, np.sort(some)) for some in (rows[:held_out], rows[held_out:]))
+    rows = features.calibration_split(len(people), study.decoders.calibration, seed)
+    train, calibration = (features.subset(people, some) for some in rows)
 
     state = recipe.fresh_state(entry, choose_device(entry.training.device))
     depends_on = entry.settings.model_dump() | entry.training.model_dump()
