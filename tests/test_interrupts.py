@@ -70,7 +70,7 @@ def test_a_program_in_the_background_ignores_ctrl_c():
 
 PARENT = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=sys.stdout)
+child = subprocess.Popen([*sys.argv[2:], sys.executable, "-c", sys.argv[1]], stdout=sys.stdout)
 child.wait()
 """
 CHILD = """
@@ -88,8 +88,9 @@ with interrupts.exit_code():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the parent's number")
-def test_a_stage_whose_parent_is_killed_is_interrupted():
-    command = [sys.executable, "-c", PARENT, CHILD]
+@pytest.mark.parametrize("shell", [[], ["sh", "-c", '"$@"; true', "sh"]], ids=["direct", "shell"])
+def test_a_stage_whose_parent_is_killed_is_interrupted(shell):
+    command = [sys.executable, "-c", PARENT, CHILD, *shell]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as parent:
         number = int(parent.stdout.readline())
         parent.kill()

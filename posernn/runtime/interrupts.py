@@ -12,6 +12,7 @@ from types import FrameType
 SAME_REQUEST_SECONDS = 1.0
 PARENT_SECONDS = 1.0
 """Between two looks whether the parent is alive."""
+SHELLS = ("sh", "ash", "bash", "dash", "fish", "ksh", "zsh")
 
 
 @contextmanager
@@ -41,14 +42,25 @@ def exit_code() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Send SIGTERM to this process as soon as its parent has died, in which case the system gives it another one.
+    """Send SIGTERM to this process as soon as the program that started it has died.
 
-    DVC that is killed leaves the stage that it runs behind, which would go on writing into the working directory.
+    DVC that is killed leaves the stage that it runs behind, which would go on writing into the working directory. DVC
+    starts a stage in a shell: bash makes way for the command, but dash stays its parent, and stays alive.
     """
-    parent = os.getppid()
+    import psutil
+
+    parent = psutil.Process().parent()
+    while parent and parent.name() in SHELLS and "-c" in parent.cmdline():
+        parent = parent.parent()
+
+    def is_alive() -> bool:
+        try:
+            return parent is not None and parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while is_alive():
             time.sleep(PARENT_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
