@@ -11,7 +11,7 @@ import pytest
 from browser import page_of
 from test_report import SETTING, found, some_people  # noqa: F401  (a fixture)
 
-from posernn.evaluation.calibration import calibration_error, reliability
+from posernn.evaluation.calibration import binned, calibration_error, reliability
 from posernn.pose.skeleton import Joint
 from posernn.report import html
 
@@ -105,9 +105,10 @@ def test_reliability_is_the_share_of_correct_joints_by_confidence():
     confidence[0, :3], errors[0, :3] = [0.91, 0.93, 1.0], [0.5, 0.6, 0.1]
     confidence[1, 0], errors[1, 0] = 0.05, 0.2
     confidence[1, Joint.PELVIS], errors[1, Joint.PELVIS] = 0.3, 0.0  # not scored in PCKh
-    points = reliability(confidence, errors, 0.5)
+    bins = binned(confidence, errors, 0.5)
+    points = reliability(bins)
     assert points == [pytest.approx((0.05, 1.0)), pytest.approx((0.946667, 2 / 3), abs=1e-6)]
-    assert calibration_error(confidence, errors, 0.5) == pytest.approx(0.25 * 0.95 + 0.75 * 0.28)
+    assert calibration_error(bins) == pytest.approx(0.25 * 0.95 + 0.75 * 0.28)
 
 
 @pytest.fixture(scope="module")

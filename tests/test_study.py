@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from ruamel.yaml import YAML
 from small_project import ROOT, copy_project, environment
 from tiny_models import TINY as MODELS
@@ -73,7 +74,14 @@ def test_the_study_runs_and_answers_its_questions(project):
     text = (project / "study/study.md").read_text()
     numbers = json.loads((project / "study/study.json").read_text())
     assert [found["question"] for found in numbers["answers"]] == ["recurrence", "hidden joints", "history"]
-    assert all(text.count(f"{found['question']}: transformer against") == 2 for found in numbers["answers"])
+    assert all(text.count(f"- {found['question']}: transformer against") == 2 for found in numbers["answers"])
+    assert {found["question"] for found in numbers["further answers"]} == {
+        "an LSTM without feedback",
+        "shuffled history",
+    }
+    for name in ("answer.png", "reliability.png"):
+        with Image.open(project / "study" / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
     assert set(numbers["variants"]) == {"parallel", "transformer", "lstm_plain"}
     assert {
         "greedy",
@@ -111,7 +119,7 @@ def test_nothing_runs_again_and_one_changed_variant_trains_alone(project):
 def test_the_committed_study_is_valid(tmp_path):
     study = settings.load(ROOT / "study/study.yaml")
     assert next(iter(study.variants)) == "parallel"
-    for question in study.questions.values():
+    for question in (study.questions | study.further_questions).values():
         assert question.variant in study.variants
     assert [study.trunk_of(seed) for seed in range(5)] == [0, 1, 2, 0, 1]
 
@@ -260,6 +268,24 @@ def test_scores_are_ratios_over_people_and_seeds_are_averaged():
     assert difference.low < 50 < difference.high
     assert measures.over_seeds([one, other], [other, other]).value == 25
     assert math.isnan(measures.over_seeds([one], [other]).low)
+
+
+def run_with(value):
+    """A run whose score and bits are `value` for each of two people."""
+    counts = Counts(np.full(2, float(value)), np.ones(2), 1.0)
+    scores = dict.fromkeys(summary.SCORES, counts)
+    return summary.Run({"greedy": scores}, {"bits hidden": counts, "bits true": counts}, {}, np.zeros((10, 3)))
+
+
+def test_variants_are_compared_over_the_seeds_that_both_have():
+    runs = {"parallel": [run_with(1), run_with(2), run_with(6)], "chain": [run_with(3), run_with(5)]}
+    question = settings.Question(variant="chain", reference="parallel", score="pckh")
+    found = summary.answer("q", question, runs, 100)
+    assert found.people.value == found.seeds.value == 2.5
+    assert summary.differences(runs, 100)["chain"]["pckh"].value == 2.5
+    question = settings.Question(variant="chain", reference="hidden", score="bits true")
+    assert summary.answer("q", question, runs, 100).people.value == 0
+    assert summary.answer("q", question, {"parallel": runs["parallel"]}, 100) is None
 
 
 @pytest.mark.parametrize(

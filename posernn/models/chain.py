@@ -50,7 +50,9 @@ class Settings(TrunkSettings):
         if self.attention and self.locator:
             raise ValueError("expected attention or locator, got both: the locator is an attention that is the map")
         if self.history != "truth" and self.feedback == "none":
-            raise ValueError(f"history {self.history} is told by feedback: expected coordinates or map, got none")
+            raise ValueError(
+                f"history {self.history} is told by feedback: expected coordinates, all_coordinates or map, got none"
+            )
         return self
 
 
@@ -82,6 +84,7 @@ TINY = (
         update={"decoder": "parallel", "feedback": "none", "history": "truth", "flip_test": True, "crop_size": 64}
     ),
     _TINY.model_copy(update={"decoder": "lstm", "locator": True, "history": "truth", "random_order": True}),
+    _TINY.model_copy(update={"feedback": "all_coordinates", "history": "scheduled", "random_order": True}),
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from posernn.evaluation.calibration import reliability
+from posernn.evaluation.calibration import binned, reliability
 from posernn.evaluation.comparison import Comparison
 from posernn.evaluation.scores import People
 from posernn.pose.skeleton import DECODE_ORDERS, LIMBS, Joint
@@ -190,7 +190,7 @@ def _entry(name: str, entry: Entry, people: People, comparison: Comparison) -> d
         "joints": [[_point(point) for point in joints] for joints in _plain(entry.pred_crop, 1)],
         "errors": _plain(np.minimum(errors, 99.0), 2),
         "confidence": None if entry.confidence is None else _plain(entry.confidence, 2),
-        "calibration": None if entry.confidence is None else reliability(entry.confidence, errors, threshold),
+        "calibration": None if entry.confidence is None else reliability(binned(entry.confidence, errors, threshold)),
         "history": list(zip(history["iteration"].tolist(), train, val, strict=True)),
         "maps": maps,
     }

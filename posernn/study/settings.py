@@ -47,7 +47,7 @@ class Evaluate(Section):
 
 
 class Question(Section):
-    """A comparison that counts: a variant against another, in one score."""
+    """A comparison: a variant against another, in one score."""
 
     variant: str
     reference: str
@@ -65,7 +65,9 @@ class Study(Section):
     decoders: Decoders
     evaluate: Evaluate
     questions: dict[str, Question]
+    further_questions: dict[str, Question]
     variants: dict[str, dict[str, Any]]
+    figures: list[str]
     end_to_end: list[str]
 
     def trunk_of(self, seed: int) -> int:

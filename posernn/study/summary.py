@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
+from posernn.evaluation.calibration import calibration_error, reliability
 from posernn.evaluation.metrics import Difference
+from posernn.models.parts.readouts import WINDOW
 from posernn.study import measures
 from posernn.study.decodings import HISTORIES
 from posernn.study.measures import Counts, averaged, over_people, over_seeds
@@ -26,17 +29,17 @@ class Run(NamedTuple):
         decodings: by decoding, by score.
         bits: by history.
         clicks: told and not told, of `measures.of_clicks`.
-        calibration_error: of greedy decoding's confidence, percent.
+        bins: of greedy decoding's confidence, as `calibration.binned` counts.
     """
 
     decodings: dict[str, dict[str, Counts]]
     bits: dict[str, Counts]
     clicks: dict[str, Counts]
-    calibration_error: float
+    bins: Float[np.ndarray, "10 3"]
 
 
 Runs = Mapping[str, list[Run]]
-"""By variant, a run for each seed."""
+"""By variant, a run for each seed; a variant may have the first few seeds alone."""
 
 
 class Found(NamedTuple):
@@ -77,8 +80,10 @@ def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer | No
         return None
     of_itself = question.reference in HISTORIES
     other_runs = runs[question.variant if of_itself else question.reference]
-    one = [_score(run, question.score) for run in runs[question.variant]]
-    other = [_score(run, f"bits {question.reference}" if of_itself else question.score) for run in other_runs]
+    other_score = f"bits {question.reference}" if of_itself else question.score
+    pairs = list(zip(runs[question.variant], other_runs, strict=False))  # the seeds of both
+    one = [_score(run, question.score) for run, _ in pairs]
+    other = [_score(run, other_score) for _, run in pairs]
     return Answer(
         name,
         question.variant,
@@ -120,13 +125,13 @@ def _interval(found: Difference) -> str:
 def table(runs: Runs, from_first: Mapping[str, Mapping[str, Difference]]) -> str:
     """Format variants x scores, means over seeds; with `differences` from the first variant."""
     first = next(iter(runs))
-    columns = ["variant", *BITS, *SCORES, "ECE", *(f"{name} - {first}" for name in DIFFERENCES)]
+    columns = ["variant", "seeds", *BITS, *SCORES, "ECE", *(f"{name} - {first}" for name in DIFFERENCES)]
     rows = []
     for variant, of_seeds in runs.items():
-        cells = [variant]
+        cells = [variant, str(len(of_seeds))]
         cells += [_mean([run.bits.get(name) for run in of_seeds], 3) for name in BITS]
         cells += [_mean([run.decodings["greedy"][name] for run in of_seeds], 1) for name in SCORES]
-        cells.append(f"{np.mean([run.calibration_error for run in of_seeds]):.1f}")
+        cells.append(f"{100 * np.mean([calibration_error(run.bins) for run in of_seeds]):.1f}")
         found = from_first.get(variant, {})
         cells += [f"{found[name].value:+.1f} {_interval(found[name])}" if found else "" for name in DIFFERENCES]
         rows.append(cells)
@@ -137,13 +142,12 @@ def differences(runs: Runs, draws: int) -> dict[str, dict[str, Difference]]:
     """Subtract the first variant's scores in DIFFERENCES from those of each other one, with intervals over people."""
     first, *others = runs
 
-    def scores(variant: str, name: str) -> list[Counts]:
-        return [run.decodings["greedy"][name] for run in runs[variant]]
+    def difference(variant: str, name: str) -> Difference:
+        pairs = list(zip(runs[variant], runs[first], strict=False))  # the seeds of both
+        one, other = ([run.decodings["greedy"][name] for run in some] for some in zip(*pairs, strict=True))
+        return over_people(one, other, draws)
 
-    return {
-        variant: {name: over_people(scores(variant, name), scores(first, name), draws) for name in DIFFERENCES}
-        for variant in others
-    }
+    return {variant: {name: difference(variant, name) for name in DIFFERENCES} for variant in others}
 
 
 def decodings(runs: list[Run]) -> str:
@@ -192,9 +196,13 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
         Markdown, and the same numbers for JSON.
     """
     draws = study.evaluate.bootstrap_draws
-    answers, end_to_end = (
-        [known for name, question in study.questions.items() if (known := answer(name, question, runs, draws))]
-        for runs in (found.decoders, found.end_to_end)
+    answers, further, end_to_end = (
+        [known for name, question in questions.items() if (known := answer(name, question, runs, draws))]
+        for questions, runs in (
+            (study.questions, found.decoders),
+            (study.further_questions, found.decoders),
+            (study.questions, found.end_to_end),
+        )
     )
     from_first = [differences(runs, draws) for runs in (found.decoders, found.end_to_end)]
     parts = [
@@ -203,11 +211,16 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
         "## Answers",
         "The comparisons that were named before the study ran; negative bits are a gain.",
         "\n".join(f"- {verdict(one)}" for one in answers),
+        "Other comparisons; of so many, one or the other differs by chance.",
+        "\n".join(f"- {verdict(one)}" for one in further),
         "## Variants",
         "Means over seeds. Bits a joint without history, given the true joints before it, and given somebody else's; "
         "all other columns in percent, with joints fed back as they were predicted; differences with intervals over "
-        "people. ECE: expected calibration error of the confidence.",
+        "people. ECE: expected calibration error of the confidence, where a joint is right within half a head; the "
+        f"confidence is the probability of {2 * WINDOW + 1} x {2 * WINDOW + 1} cells, which are more than that.",
         table(found.decoders, from_first[0]),
+        "![Bits under each history, and what a chain gains that reads its own joints](answer.png)",
+        "![Share of correct joints over confidence](reliability.png)",
         "## End to end",
         f"Trunk and decoder trained together on nine tenths of all people; seeds {', '.join(map(str, study.trunks))}.",
         "\n".join(f"- {verdict(one)}" for one in end_to_end),
@@ -232,6 +245,7 @@ def page(study: Study, found: Found, about: str) -> tuple[str, dict[str, Any]]:
     ]
     numbers = {
         "answers": _plain(answers),
+        "further answers": _plain(further),
         "answers end to end": _plain(end_to_end),
         "variants": _numbers(found.decoders, from_first[0]),
         "end to end": _numbers(found.end_to_end, from_first[1]),
@@ -254,7 +268,8 @@ def _numbers(runs: Runs, from_first: Mapping[str, Mapping[str, Difference]]) -> 
             way: {name: round(averaged([one[name] for one in some]).value, 4) for name in some[0]}
             for way, some in groups.items()
         } | {
-            "calibration error": [round(run.calibration_error, 3) for run in of_seeds],
+            "calibration error": [round(100 * calibration_error(run.bins), 3) for run in of_seeds],
+            "reliability": reliability(np.sum([run.bins for run in of_seeds], axis=0)),
             "differences": {name: list(one) for name, one in from_first.get(variant, {}).items()},
         }
     return found

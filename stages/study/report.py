@@ -7,14 +7,15 @@ import pyarrow.parquet as pq
 
 from posernn import params
 from posernn.data.shards import read_crops
-from posernn.evaluation.calibration import calibration_error
+from posernn.evaluation.calibration import binned
+from posernn.report.style import save
 from posernn.runtime.files import read_json, replacing, write_json
-from posernn.study import measures, settings, summary
+from posernn.study import figures, measures, settings, summary
 from stages import run
 
 
 def main(crops: str, people: Path, decoders: Path, end_to_end: Path, out: Path) -> None:
-    """Score the runs in DECODERS and END_TO_END on the val split of CROPS and write study.md and study.json to OUT."""
+    """Score the runs in DECODERS and END_TO_END on the val split of CROPS and write the report to OUT."""
     study, all_settings = settings.load(), params.load()
     side = all_settings.data.crop_size
     val, train = read_crops(crops, "val"), read_crops(crops, "train", ["joints_image", "head_size"])
@@ -37,6 +38,10 @@ def main(crops: str, people: Path, decoders: Path, end_to_end: Path, out: Path) 
     with replacing(out / "study.md") as partial:
         partial.write_text(text, encoding="utf-8")
     write_json(out / "study.json", numbers)
+    chosen = {name: numbers["variants"][name] for name in study.figures if name in study.variants}
+    trained = {f"{name}, end to end": scores for name, scores in numbers["end to end"].items()}
+    save(figures.answer(chosen | trained), out / "answer.png")
+    save(figures.reliability(chosen), out / "reliability.png")
     print(text)
 
 
@@ -62,9 +67,11 @@ def scores_of(path: Path, judges: measures.Judges, side: int) -> summary.Run:
     # The joints that were not given, as the same decoder predicts them without being told.
     found |= {f"{name}, not told": measures.of_pose(poses["greedy"], judges, told) for name, told in given.items()}
     people = judges.people
-    ece = 100 * calibration_error(confidence, people.errors(poses["greedy"]), people.measure.threshold)
     return summary.Run(
-        found, measures.of_bits(bits, judges), measures.of_clicks(poses["greedy"], clicked, clicks, judges), ece
+        found,
+        measures.of_bits(bits, judges),
+        measures.of_clicks(poses["greedy"], clicked, clicks, judges),
+        binned(confidence, people.errors(poses["greedy"]), people.measure.threshold),
     )
 
 

@@ -19,7 +19,7 @@ from posernn.models.parts.heads import separable
 from posernn.models.parts.places import NUM_FEATURES, cell_features, gaussians, place_features
 from posernn.pose.skeleton import NUM_JOINTS
 
-Feedback = Literal["none", "coordinates", "map"]
+Feedback = Literal["none", "coordinates", "all_coordinates", "map"]
 
 FEEDBACK_SIGMA = 1.0
 """Width of the Gaussians of `feedback: map`, cells."""
@@ -92,8 +92,9 @@ class Decoder(nn.Module):
         channels: C.
         width: D.
         side: of the crop, px.
-        feedback: none; coordinates: a step is told the place of the joint before it; map: the features of a step are
-            changed by the Gaussians of all joints before it. Source of map: Gkioxari et al. 2016.
+        feedback: none; coordinates: a step is told the place of the joint before it; all_coordinates: the sum of the
+            places of all joints before it, each through weights of its own; map: the features of a step are changed by
+            the Gaussians of all joints before it. Source of map: Gkioxari et al. 2016.
     """
 
     def __init__(self, channels: int, width: int, side: int, feedback: Feedback) -> None:
@@ -106,6 +107,9 @@ class Decoder(nn.Module):
             self.before = nn.Embedding(NUM_JOINTS + 1, width)  # the last: there is none
             self.place_before = nn.Linear(NUM_FEATURES, width, bias=False)
             self.hidden = nn.Parameter(torch.zeros(width))
+        if feedback == "all_coordinates":
+            self.told = nn.Embedding(NUM_JOINTS, width)
+            self.place_told = nn.Parameter(torch.randn(NUM_JOINTS, NUM_FEATURES, width) * NUM_FEATURES**-0.5)
         if feedback == "map":
             self.draw = nn.Sequential(
                 nn.Conv2d(NUM_JOINTS, FEEDBACK_CHANNELS, kernel_size=5, padding=2),
@@ -174,15 +178,26 @@ class Decoder(nn.Module):
 
     def _inputs(self, order: Int[Tensor, "B 16"], history: History, steps: slice) -> Float[Tensor, "B T D"]:
         inputs = self.joint(order[:, steps])
-        if self.feedback != "coordinates":
-            return inputs
+        if self.feedback == "coordinates":
+            return inputs + self._last(order, history, steps)
+        if self.feedback == "all_coordinates":
+            return inputs + self._sum(order, history, steps)
+        return inputs
+
+    def _last(self, order: Int[Tensor, "B 16"], history: History, steps: slice) -> Float[Tensor, "B T D"]:
         none = torch.full_like(order[:, :1], NUM_JOINTS)
         before = torch.cat([none, order[:, :-1]], dim=1)[:, steps]  # (B, T)
         joint = before.clamp(max=NUM_JOINTS - 1)
         places = history.joints_unit.gather(1, joint[..., None].expand(-1, -1, 2))  # (B, T, 2)
         known = history.known.gather(1, joint) & (before < NUM_JOINTS)
         told = torch.where(known[..., None], self.place_before(place_features(places)), self.hidden)
-        return inputs + self.before(before) + told
+        return self.before(before) + told
+
+    def _sum(self, order: Int[Tensor, "B 16"], history: History, steps: slice) -> Float[Tensor, "B T D"]:
+        places = torch.einsum("bjf,jfd->bjd", place_features(history.joints_unit), self.place_told)
+        told = (places + self.told.weight) * history.known[..., None]
+        by_step = told.gather(1, order[..., None].expand_as(told))
+        return functional.pad(by_step.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))[:, steps]
 
     def _changes(
         self, scene: Scene, order: Int[Tensor, "B 16"], history: History, steps: slice

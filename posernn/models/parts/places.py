@@ -29,11 +29,18 @@ def cell_centers(cells: int, side: int, device: torch.device) -> Float[Tensor, "
     return (torch.arange(cells, dtype=torch.float32, device=device) + 0.5) / cells - 0.5 / side
 
 
+def in_cells(
+    places_unit: Float[Tensor, "*B 2"], cells: int, side: int
+) -> tuple[Float[Tensor, "*B 2"], Bool[Tensor, "*B"]]:
+    """Return xy in cells, whose centres are integers; and whether the places are in the crop."""
+    xy = (places_unit + 0.5 / side) * cells
+    return xy - 0.5, ((xy >= 0) & (xy < cells)).all(dim=-1)
+
+
 def cell_of(places_unit: Float[Tensor, "*B 2"], cells: int, side: int) -> tuple[Int[Tensor, "*B"], Bool[Tensor, "*B"]]:
     """Find the cell in which places are, counted row by row, or the nearest; and whether they are in the crop."""
-    xy = (places_unit + 0.5 / side) * cells
-    inside = ((xy >= 0) & (xy < cells)).all(dim=-1)
-    column, row = xy.floor().long().clamp(0, cells - 1).unbind(dim=-1)
+    xy, inside = in_cells(places_unit, cells, side)
+    column, row = (xy + 0.5).floor().long().clamp(0, cells - 1).unbind(dim=-1)
     return row * cells + column, inside
 
 

@@ -8,11 +8,11 @@ import math
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from posernn.models.parts.heads import separable
-from posernn.models.parts.places import cell_centers
+from posernn.models.parts.places import cell_centers, cell_of, in_cells
 from posernn.models.parts.vgg import start_at_center
 from posernn.pose.skeleton import FLIP_ORDER, NUM_JOINTS
 
@@ -96,9 +96,11 @@ class Distribution(NamedTuple):
 
         Source: Li et al. 2022 (SimCC) for the cross-entropy with a Gaussian; Tompson et al. 2014 for the Gaussian.
         """
-        cell, inside = self._place(joints_unit)
-        places = torch.arange(self.cells.shape[-1], device=self.cells.device)
-        distance = places - (cell if sigma else cell.round())[..., None]  # (B, J, 2, W), cells
+        size = int(self.cells.shape[-1])
+        cell, inside = in_cells(joints_unit, size, self.side)
+        cell = cell.clamp(0, size - 1)
+        places = torch.arange(size, device=self.cells.device)
+        distance = places - (cell if sigma else (cell + 0.5).floor())[..., None]  # (B, J, 2, W), cells
         target = (-0.5 * (distance / sigma).square()).softmax(dim=3) if sigma else (distance == 0).to(self.cells)
         x, y = target.unbind(dim=2)  # (B, J, W), (B, J, H)
         expected = ((self.cells * x[..., None, :]).sum(dim=3) * y).sum(dim=2)
@@ -111,18 +113,10 @@ class Distribution(NamedTuple):
         certainly in the crop). Outside, where no area is known, it is the logarithm of the probability of being
         outside. Both are comparable between models of any number of cells, but not with each other.
         """
-        cell, inside = self._place(joints_unit)
-        size = self.cells.shape[-1]
-        column, row = cell.round().long().clamp(0, size - 1).unbind(dim=2)
-        of_cell = self.cells.flatten(2).gather(2, (row * size + column)[..., None])[..., 0]  # (B, J)
+        size = int(self.cells.shape[-1])
+        cell, inside = cell_of(joints_unit, size, self.side)
+        of_cell = self.cells.flatten(2).gather(2, cell[..., None])[..., 0]  # (B, J)
         return torch.where(inside, of_cell + 2 * torch.log(torch.tensor(float(size))).to(of_cell), self.outside)
-
-    def _place(self, joints_unit: Float[Tensor, "B J 2"]) -> tuple[Float[Tensor, "B J 2"], Bool[Tensor, "B J"]]:
-        """Return xy in cells, whose centres are integers, within the map; and whether the joint is in the crop."""
-        size = self.cells.shape[-1]
-        cell = (joints_unit + 0.5 / self.side) * size - 0.5
-        inside = ((cell >= -0.5) & (cell < size - 0.5)).all(dim=2)
-        return cell.clamp(0, size - 1), inside
 
 
 class MapReadout(nn.Module):
