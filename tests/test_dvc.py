@@ -1,8 +1,11 @@
 """dvc.yaml: what runs a stage again, and what does not."""
 
 import contextlib
+import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from dvc.exceptions import ReproductionError
@@ -83,7 +86,8 @@ def append(folder, *names):
             file.write("# changed\n")
 
 
-def test_a_data_set_whose_name_has_spaces_is_one_line_of_the_first_stage(project, capfd):
+def test_a_data_set_whose_name_has_spaces_is_one_line_of_the_first_stage(project, capfd, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     values = parameters()
     values |= {"dataset": "my data", "my data": values["mpii"]}
     with (project / "params.yaml").open("w") as file:

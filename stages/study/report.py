@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 from posernn import params
 from posernn.data.shards import read_crops
 from posernn.evaluation.calibration import binned
+from posernn.report import study as figures
 from posernn.report.style import save
 from posernn.runtime.files import read_json, replacing, write_json
-from posernn.study import figures, measures, settings, summary
+from posernn.study import measures, settings, summary
 from stages import run
 
 

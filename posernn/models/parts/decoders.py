@@ -22,7 +22,7 @@ from posernn.pose.skeleton import NUM_JOINTS
 Feedback = Literal["none", "coordinates", "all_coordinates", "map"]
 
 FEEDBACK_SIGMA = 1.0
-"""Width of the Gaussians of `feedback: map`, cells."""
+"""Width of the Gaussians of `feedback: map`, places of the memory."""
 
 FEEDBACK_CHANNELS = 32
 
@@ -54,6 +54,11 @@ class Scene(NamedTuple):
     memory: Float[Tensor, "B M C"]
     attended: tuple[Tensor, ...] = ()
 
+    @property
+    def half(self) -> int:
+        """Places along a side of the memory."""
+        return int(self.features.shape[-1]) // 2
+
     def by_person(self, steps: Float[Tensor, "BK T D"]) -> Float[Tensor, "B KT D"]:
         """Put the steps of all hypotheses about a person side by side, so that they read its features at once."""
         return steps.reshape(self.features.shape[0], -1, steps.shape[2])
@@ -69,12 +74,12 @@ class Told(NamedTuple):
     Attributes:
         inputs: (B, T, D): name of the joint, and of the one before with its place.
         joints: (B, T): joint of each step.
-        changes: (B, T, C, H, W) of the features; None: there are none.
+        changes: (B, T, C, M) of the memory; None: there are none.
     """
 
     inputs: Float[Tensor, "B T D"]
     joints: Int[Tensor, "B T"]
-    changes: Float[Tensor, "B T C H W"] | None
+    changes: Float[Tensor, "B T C M"] | None
 
     def one(self, step: int) -> "Told":
         """Return a single step."""
@@ -93,8 +98,8 @@ class Decoder(nn.Module):
         width: D.
         side: of the crop, px.
         feedback: none; coordinates: a step is told the place of the joint before it; all_coordinates: the sum of the
-            places of all joints before it, each through weights of its own; map: the features of a step are changed by
-            the Gaussians of all joints before it. Source of map: Gkioxari et al. 2016.
+            places of all joints before it, each through weights of its own; map: the step's query reads the memory as
+            well, changed by the Gaussians of all joints before it. Source of map: Gkioxari et al. 2016.
     """
 
     def __init__(self, channels: int, width: int, side: int, feedback: Feedback) -> None:
@@ -166,12 +171,15 @@ class Decoder(nn.Module):
         mine = told.joints[..., None, None].expand(-1, -1, 1, size)
         query = of_joints.gather(2, mine)[:, :, 0] * size**-0.5
         of_features, of_place = query.split([self.channels, NUM_FEATURES], dim=2)
-        if told.changes is None:
-            cells = torch.einsum("bqc,bcp->bqp", scene.by_person(of_features), scene.features.flatten(2))
-            cells = cells.reshape(*outputs.shape[:2], -1)  # (B, T, HW)
-        else:
-            changed = torch.relu(scene.for_rows(scene.features, outputs)[:, None] + told.changes)
-            cells = torch.einsum("btc,btchw->bthw", of_features, changed).flatten(2)
+        cells = torch.einsum("bqc,bcp->bqp", scene.by_person(of_features), scene.features.flatten(2))
+        cells = cells.reshape(*outputs.shape[:2], -1)  # (B, T, HW)
+        if told.changes is not None:
+            memory = scene.for_rows(scene.memory.transpose(1, 2), outputs)  # (B, C, M)
+            changed = torch.relu(memory[:, None] + told.changes)
+            coarse = torch.einsum("btc,btcm->btm", of_features, changed)
+            coarse = coarse.unflatten(2, (scene.half, scene.half))
+            size_of_map = [int(side) for side in scene.features.shape[2:]]
+            cells = cells + functional.interpolate(coarse, size_of_map, mode="bilinear").flatten(2)
         places = cell_features(int(scene.features.shape[-1]), self.side, scene.features)
         cells = cells + torch.einsum("btf,fp->btp", of_place, places.flatten(1))
         return torch.cat([cells, self.outside(outputs)], dim=2)
@@ -201,12 +209,12 @@ class Decoder(nn.Module):
 
     def _changes(
         self, scene: Scene, order: Int[Tensor, "B 16"], history: History, steps: slice
-    ) -> Float[Tensor, "B T C H W"] | None:
+    ) -> Float[Tensor, "B T C M"] | None:
         if self.feedback != "map":
             return None
-        drawn = gaussians(history.joints_unit, int(scene.features.shape[-1]), self.side, FEEDBACK_SIGMA)  # (B, J, H, W)
+        drawn = gaussians(history.joints_unit, scene.half, self.side, FEEDBACK_SIGMA)  # (B, J, H / 2, W / 2)
         step_of = order.argsort(dim=1)  # (B, J)
         numbers = torch.arange(NUM_JOINTS, device=order.device)[steps]
         seen = (step_of[:, None] < numbers[:, None]) & history.known[:, None]  # (B, T, J)
         maps = drawn[:, None] * seen[..., None, None]
-        return self.draw(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+        return self.draw(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).flatten(3)
