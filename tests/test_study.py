@@ -22,7 +22,7 @@ from posernn.models.chain import Decoding
 from posernn.models.contract import Truth
 from posernn.pose.skeleton import FLIP_ORDER, Joint
 from posernn.runtime.errors import InputError
-from posernn.study import decodings, evaluation, features, measures, settings, summary
+from posernn.study import answers, decodings, evaluation, features, measures, settings, summary
 from posernn.study.measures import Counts
 
 TINY = {
@@ -121,6 +121,7 @@ def test_the_committed_study_is_valid(tmp_path):
     assert next(iter(study.variants)) == "parallel"
     for question in (study.questions | study.further_questions).values():
         assert question.variant in study.variants
+    assert set(study.figures) <= set(study.variants)
     assert [study.trunk_of(seed) for seed in range(5)] == [0, 1, 2, 0, 1]
 
 
@@ -274,18 +275,18 @@ def run_with(value):
     """A run whose score and bits are `value` for each of two people."""
     counts = Counts(np.full(2, float(value)), np.ones(2), 1.0)
     scores = dict.fromkeys(summary.SCORES, counts)
-    return summary.Run({"greedy": scores}, {"bits hidden": counts, "bits true": counts}, {}, np.zeros((10, 3)))
+    return answers.Run({"greedy": scores}, {"bits hidden": counts, "bits true": counts}, {}, np.zeros((10, 3)))
 
 
 def test_variants_are_compared_over_the_seeds_that_both_have():
     runs = {"parallel": [run_with(1), run_with(2), run_with(6)], "chain": [run_with(3), run_with(5)]}
     question = settings.Question(variant="chain", reference="parallel", score="pckh")
-    found = summary.answer("q", question, runs, 100)
+    found = answers.answer("q", question, runs, 100)
     assert found.people.value == found.seeds.value == 2.5
-    assert summary.differences(runs, 100)["chain"]["pckh"].value == 2.5
+    assert answers.differences(runs, 100)["chain"]["pckh"].value == 2.5
     question = settings.Question(variant="chain", reference="hidden", score="bits true")
-    assert summary.answer("q", question, runs, 100).people.value == 0
-    assert summary.answer("q", question, {"parallel": runs["parallel"]}, 100) is None
+    assert answers.answer("q", question, runs, 100).people.value == 0
+    assert answers.answer("q", question, {"parallel": runs["parallel"]}, 100) is None
 
 
 @pytest.mark.parametrize(
@@ -299,9 +300,9 @@ def test_variants_are_compared_over_the_seeds_that_both_have():
 )
 def test_a_verdict_needs_both_intervals_on_one_side(low, high, score, says):
     both = measures.Difference((low + high) / 2, low, high)
-    assert f"**{says}" in summary.verdict(summary.Answer("q", "a", "b", score, both, both))
+    assert f"**{says}" in answers.verdict(answers.Answer("q", "a", "b", score, both, both))
     doubtful = measures.Difference(0.0, -1.0, 1.0)
-    assert "no significant" in summary.verdict(summary.Answer("q", "a", "b", score, both, doubtful))
+    assert "no significant" in answers.verdict(answers.Answer("q", "a", "b", score, both, doubtful))
 
 
 def test_structure_of_poses():

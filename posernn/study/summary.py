@@ -1,45 +1,21 @@
 """The report of a study: variants x scores with intervals, and an answer to each question."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from posernn.evaluation.calibration import calibration_error, reliability
 from posernn.evaluation.metrics import Difference
 from posernn.models.parts.readouts import WINDOW
 from posernn.study import measures
+from posernn.study.answers import DIFFERENCES, Answer, Run, Runs, answer, differences, interval, verdict
 from posernn.study.decodings import HISTORIES
-from posernn.study.measures import Counts, averaged, over_people, over_seeds
-from posernn.study.settings import Question, Study
-
-LESS_IS_BETTER = ("bits", "swapped", "impossible")
+from posernn.study.measures import Counts, averaged, over_people
+from posernn.study.settings import Study
 
 SCORES = ("pckh", "pckh@0.1", "auc", "pckh not visible", "all right", "pcp", "swapped", "impossible")
 BITS = tuple(f"bits {history}" for history in HISTORIES)
-DIFFERENCES = ("pckh", "pckh not visible", "all right")
-
-
-class Run(NamedTuple):
-    """Scores of a training.
-
-    Attributes:
-        decodings: by decoding, by score.
-        bits: by history.
-        clicks: told and not told, of `measures.of_clicks`.
-        bins: of greedy decoding's confidence, as `calibration.binned` counts.
-    """
-
-    decodings: dict[str, dict[str, Counts]]
-    bits: dict[str, Counts]
-    clicks: dict[str, Counts]
-    bins: Float[np.ndarray, "10 3"]
-
-
-Runs = Mapping[str, list[Run]]
-"""By variant, a run for each seed; a variant may have the first few seeds alone."""
 
 
 class Found(NamedTuple):
@@ -56,72 +32,6 @@ class Found(NamedTuple):
     costs: Mapping[str, list[dict[str, Any]]]
 
 
-class Answer(NamedTuple):
-    """The difference that answers a question: the variant minus what it is held against."""
-
-    question: str
-    one: str
-    other: str
-    score: str
-    people: Difference
-    seeds: Difference
-
-
-def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer | None:
-    """Compare a variant with another variant or, `reference: hidden`, with itself without history.
-
-    Returns:
-        None: one of the two was not trained.
-
-    Raises:
-        KeyError: there is no such score.
-    """
-    if question.variant not in runs or question.reference not in (*runs, *HISTORIES):
-        return None
-    of_itself = question.reference in HISTORIES
-    other_runs = runs[question.variant if of_itself else question.reference]
-    other_score = f"bits {question.reference}" if of_itself else question.score
-    pairs = list(zip(runs[question.variant], other_runs, strict=False))  # the seeds of both
-    one = [_score(run, question.score) for run, _ in pairs]
-    other = [_score(run, other_score) for _, run in pairs]
-    return Answer(
-        name,
-        question.variant,
-        question.reference,
-        question.score,
-        over_people(one, other, draws),
-        over_seeds(one, other),
-    )
-
-
-def _score(run: Run, name: str) -> Counts:
-    """Look up a score of greedy decoding, or bits; a decoder without history has bits without history alone."""
-    if not name.startswith("bits"):
-        return run.decodings["greedy"][name]
-    return run.bits[name] if name in run.bits else run.bits["bits hidden"]
-
-
-def verdict(found: Answer) -> str:
-    """Say in a sentence whether the variant is better, with both intervals."""
-    gain = -1 if found.score.startswith(LESS_IS_BETTER) else 1
-    both = (found.people, found.seeds) if not math.isnan(found.seeds.low) else (found.people,)
-    if all(gain * part.low > 0 and gain * part.high > 0 for part in both):
-        says = "better"
-    elif all(gain * part.low < 0 and gain * part.high < 0 for part in both):
-        says = "worse"
-    else:
-        says = "no significant difference"
-    unit = "bits a joint" if found.score.startswith("bits") else "points"
-    return (
-        f"{found.question}: {found.one} against {found.other}, {found.score}: **{says}**, {found.people.value:+.2f} "
-        f"{unit} ({_interval(found.people)} over people, {_interval(found.seeds)} over seeds)"
-    )
-
-
-def _interval(found: Difference) -> str:
-    return "one seed" if math.isnan(found.low) else f"[{found.low:+.2f}, {found.high:+.2f}]"
-
-
 def table(runs: Runs, from_first: Mapping[str, Mapping[str, Difference]]) -> str:
     """Format variants x scores, means over seeds; with `differences` from the first variant."""
     first = next(iter(runs))
@@ -133,21 +43,9 @@ def table(runs: Runs, from_first: Mapping[str, Mapping[str, Difference]]) -> str
         cells += [_mean([run.decodings["greedy"][name] for run in of_seeds], 1) for name in SCORES]
         cells.append(f"{100 * np.mean([calibration_error(run.bins) for run in of_seeds]):.1f}")
         found = from_first.get(variant, {})
-        cells += [f"{found[name].value:+.1f} {_interval(found[name])}" if found else "" for name in DIFFERENCES]
+        cells += [f"{found[name].value:+.1f} {interval(found[name])}" if found else "" for name in DIFFERENCES]
         rows.append(cells)
     return _markdown(columns, rows)
-
-
-def differences(runs: Runs, draws: int) -> dict[str, dict[str, Difference]]:
-    """Subtract the first variant's scores in DIFFERENCES from those of each other one, with intervals over people."""
-    first, *others = runs
-
-    def difference(variant: str, name: str) -> Difference:
-        pairs = list(zip(runs[variant], runs[first], strict=False))  # the seeds of both
-        one, other = ([run.decodings["greedy"][name] for run in some] for some in zip(*pairs, strict=True))
-        return over_people(one, other, draws)
-
-    return {variant: {name: difference(variant, name) for name in DIFFERENCES} for variant in others}
 
 
 def decodings(runs: list[Run]) -> str:
@@ -163,7 +61,7 @@ def clicks(runs: Runs, draws: int) -> str:
     for variant, of_seeds in runs.items():
         told, not_told = ([run.clicks[name] for run in of_seeds] for name in ("told", "not told"))
         saved = over_people(told, not_told, draws)
-        rows.append([variant, _mean(not_told, 2), _mean(told, 2), f"{saved.value:+.2f} {_interval(saved)}"])
+        rows.append([variant, _mean(not_told, 2), _mean(told, 2), f"{saved.value:+.2f} {interval(saved)}"])
     return _markdown(["variant", "not told", "told", "difference"], rows)
 
 

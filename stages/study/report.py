@@ -11,7 +11,7 @@ from posernn.evaluation.calibration import binned
 from posernn.report import study as figures
 from posernn.report.style import save
 from posernn.runtime.files import read_json, replacing, write_json
-from posernn.study import measures, settings, summary
+from posernn.study import answers, measures, settings, summary
 from stages import run
 
 
@@ -48,7 +48,7 @@ def main(crops: str, people: Path, decoders: Path, end_to_end: Path, out: Path) 
 
 def runs_in(
     folder: Path, variants: list[str], seeds: list[int], judges: measures.Judges, side: int
-) -> dict[str, list[summary.Run]]:
+) -> dict[str, list[answers.Run]]:
     """Score all runs of a folder, by variant."""
     return {
         variant: [scores_of(folder / f"{variant}-{seed}/decoded.npz", judges, side) for seed in seeds]
@@ -56,7 +56,7 @@ def runs_in(
     }
 
 
-def scores_of(path: Path, judges: measures.Judges, side: int) -> summary.Run:
+def scores_of(path: Path, judges: measures.Judges, side: int) -> answers.Run:
     """Score all decodings of a run, its bits, and its confidence."""
     with np.load(path) as arrays:
         poses = {name.removeprefix("pose "): side * arrays[name] for name in arrays if name.startswith("pose ")}
@@ -68,7 +68,7 @@ def scores_of(path: Path, judges: measures.Judges, side: int) -> summary.Run:
     # The joints that were not given, as the same decoder predicts them without being told.
     found |= {f"{name}, not told": measures.of_pose(poses["greedy"], judges, told) for name, told in given.items()}
     people = judges.people
-    return summary.Run(
+    return answers.Run(
         found,
         measures.of_bits(bits, judges),
         measures.of_clicks(poses["greedy"], clicked, clicks, judges),
