@@ -59,7 +59,7 @@ class _Block(nn.Module):
 
     def attended(self, memory: Float[Tensor, "B M C"]) -> list[Tensor]:
         """Compute the keys and the values of the memory."""
-        return self._heads(self.memory(memory), 2)
+        return [part.contiguous() for part in self._heads(self.memory(memory), 2)]  # each step reads them again
 
     def forward(
         self,
