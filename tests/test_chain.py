@@ -138,7 +138,7 @@ def test_the_mean_of_samples_is_a_distribution(decoder):
         ({"decoder": "lstm", "locator": True, "attention": True}, "expected attention or locator, got both"),
         (
             {"decoder": "lstm", "feedback": "none", "history": "own"},
-            "history own is told by feedback: .* got none",
+            "expected coordinates, all_coordinates or map, got none",
         ),
     ],
     ids=str,

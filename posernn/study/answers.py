@@ -63,9 +63,7 @@ def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer | No
     of_itself = question.reference in HISTORIES
     other_runs = runs[question.variant if of_itself else question.reference]
     other_score = f"bits {question.reference}" if of_itself else question.score
-    pairs = list(zip(runs[question.variant], other_runs, strict=False))  # the seeds of both
-    one = [_score(run, question.score) for run, _ in pairs]
-    other = [_score(run, other_score) for _, run in pairs]
+    one, other = _in_common(runs[question.variant], question.score, other_runs, other_score)
     return Answer(
         name,
         question.variant,
@@ -74,6 +72,12 @@ def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer | No
         over_people(one, other, draws),
         over_seeds(one, other),
     )
+
+
+def _in_common(one: list[Run], one_score: str, other: list[Run], other_score: str) -> tuple[list[Counts], list[Counts]]:
+    """Look up the scores of two variants in the seeds that both have."""
+    num = min(len(one), len(other))
+    return [_score(run, one_score) for run in one[:num]], [_score(run, other_score) for run in other[:num]]
 
 
 def _score(run: Run, name: str) -> Counts:
@@ -110,8 +114,7 @@ def differences(runs: Runs, draws: int) -> dict[str, dict[str, Difference]]:
     first, *others = runs
 
     def difference(variant: str, name: str) -> Difference:
-        pairs = list(zip(runs[variant], runs[first], strict=False))  # the seeds of both
-        one, other = ([run.decodings["greedy"][name] for run in some] for some in zip(*pairs, strict=True))
+        one, other = _in_common(runs[variant], name, runs[first], name)
         return over_people(one, other, draws)
 
     return {variant: {name: difference(variant, name) for name in DIFFERENCES} for variant in others}

@@ -72,7 +72,7 @@ class Told(NamedTuple):
     """What some steps are told.
 
     Attributes:
-        inputs: (B, T, D): name of the joint, and of the one before with its place.
+        inputs: (B, T, D): name of the joint, and what `feedback` tells as coordinates.
         joints: (B, T): joint of each step.
         changes: (B, T, C, M) of the memory; None: there are none.
     """
