@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.io import loadmat
 
 from posernn.data import mpii
@@ -486,6 +487,17 @@ def test_another_seed_gives_other_pictures():
     plan = plan_release(5, 0)[0][0].scene
     first, second = (np.asarray(render_image(plan, seed).picture, dtype=float) for seed in (0, 1))
     assert first.shape != second.shape or np.abs(first - second).mean() > 5
+
+
+def test_another_width_gives_the_same_scene_with_more_pixels():
+    plan = plan_release(5, 0)[0][0].scene
+    small, large = render_image(plan, 0), render_image(plan, 0, picture_width=1024)
+    assert large.picture.size == (2 * small.picture.width, 2 * small.picture.height)
+    difference = np.subtract(large.picture.resize(small.picture.size, Image.Resampling.BOX), small.picture, dtype=float)
+    assert np.abs(difference).mean() < 8
+    for one, other in zip(small.people, large.people, strict=True):
+        assert np.abs((other.joints_image + 0.5) / 2 - 0.5 - one.joints_image).max() <= 1  # the truth is rounded
+        assert (other.annotated == one.annotated).mean() > 0.9
 
 
 def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):

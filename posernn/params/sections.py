@@ -21,6 +21,7 @@ class Dataset(Section):
 
     people: Count | None = None
     seed: Seed | None = None
+    picture_width: Annotated[int, Field(ge=64, le=8192)] | None = None
     crop_size: Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
     trunk_width: Annotated[float, Field(gt=0, le=4)]
     iterations: Count

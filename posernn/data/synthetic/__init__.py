@@ -15,7 +15,7 @@ import numpy as np
 from posernn.data.synthetic.annotation import RenderedPerson
 from posernn.data.synthetic.planning import PlannedImage, plan_release
 from posernn.data.synthetic.release import ReleaseImage, mat_bytes
-from posernn.data.synthetic.scenes import render_image
+from posernn.data.synthetic.scenes import PICTURE_WIDTH, render_image
 from posernn.runtime.errors import InputError
 from posernn.runtime.files import replacing, replacing_folder
 from posernn.runtime.parallel import in_order
@@ -27,16 +27,23 @@ IMAGES_PER_TASK = 4
 
 
 def synthesize(
-    root: Path, *, num_people: int, seed: int, executor: Executor | None = None, progress: Advance = silent
+    root: Path,
+    *,
+    num_people: int,
+    seed: int,
+    picture_width: int = PICTURE_WIDTH,
+    executor: Executor | None = None,
+    progress: Advance = silent,
 ) -> tuple[int, int]:
     """Render a release into `root`: `images/*.jpg` and the annotation file, laid out like MPII's.
 
-    The same number of people and seed give the same bytes, whatever the number of processes.
+    The same number of people, seed and width give the same bytes, whatever the number of processes.
 
     Args:
         root: folder to write into; an earlier release there is replaced.
         num_people: annotated people of the train half. Images without joints are added to theirs.
         seed: of all random choices.
+        picture_width: of the widest pictures, px.
         executor: its workers render the images and write them into `root`; None: this process does.
         progress: called with the number of images done and of all images.
     Returns:
@@ -47,7 +54,8 @@ def synthesize(
     planned, num_videos = plan_release(num_people, seed)
     images: list[ReleaseImage] = []
     with replacing_folder(root / IMAGE_FOLDER) as folder:
-        draw = partial(_draw_images, folder=folder.resolve(), seed=seed)  # a worker may have another working directory
+        # A worker may have another working directory.
+        draw = partial(_draw_images, folder=folder.resolve(), seed=seed, picture_width=picture_width)
         for image in in_order(draw, planned, per_task=IMAGES_PER_TASK, executor=executor):
             images.append(image)
             progress(len(images), len(planned))
@@ -61,13 +69,13 @@ def synthesize(
     return len(images), sum(sum(image.annotated) for image in images)
 
 
-def _draw_images(planned: list[PlannedImage], folder: Path, seed: int) -> list[ReleaseImage]:
-    return [draw_image(one, folder, seed) for one in planned]
+def _draw_images(planned: list[PlannedImage], folder: Path, seed: int, picture_width: int) -> list[ReleaseImage]:
+    return [draw_image(one, folder, seed, picture_width) for one in planned]
 
 
-def draw_image(planned: PlannedImage, folder: Path, seed: int) -> ReleaseImage:
+def draw_image(planned: PlannedImage, folder: Path, seed: int, picture_width: int = PICTURE_WIDTH) -> ReleaseImage:
     """Render one image into `folder` and return its ground truth."""
-    rendered = render_image(planned.scene, seed)
+    rendered = render_image(planned.scene, seed, picture_width)
     rng = np.random.default_rng([seed, 5, planned.scene.index])
     rendered.picture.save(folder / planned.name, quality=int(rng.integers(72, 96)))
     order = rng.permutation(len(rendered.people)).tolist()

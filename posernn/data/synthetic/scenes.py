@@ -22,7 +22,10 @@ from posernn.data.synthetic.rendering import Canvas, Light, draw
 from posernn.data.synthetic.staging import Actor, cast_actor, frame_first, place
 from posernn.pose.skeleton import LIMBS
 
-SIZES = ((512, 288), (464, 348), (432, 324), (400, 300), (320, 400))  # width, height, px
+PICTURE_WIDTH = 512
+"""Width of the widest pictures, px, where nothing else is said."""
+
+SIZES = ((512, 288), (464, 348), (432, 324), (400, 300), (320, 400))  # width, height, px, at PICTURE_WIDTH
 SIZE_SHARES = np.array([0.45, 0.15, 0.2, 0.1, 0.1])
 
 
@@ -45,11 +48,18 @@ class RenderedImage:
     people: list[RenderedPerson]
 
 
-def render_image(plan: ImagePlan, seed: int) -> RenderedImage:
-    """Render one image. The same plan and seed give the same pixels."""
+def render_image(plan: ImagePlan, seed: int, picture_width: int = PICTURE_WIDTH) -> RenderedImage:
+    """Render one image. The same plan, seed and width give the same pixels; another width the same scene.
+
+    Args:
+        plan: what it shows.
+        seed: of all random choices.
+        picture_width: of the widest format, px; an image of another format is smaller.
+    """
     style = np.random.default_rng([seed, 1, plan.shot])
     frame = np.random.default_rng([seed, 2, plan.index])
-    size = SIZES[style.choice(len(SIZES), p=SIZE_SHARES)]
+    width, height = SIZES[style.choice(len(SIZES), p=SIZE_SHARES)]
+    size = round(width * picture_width / PICTURE_WIDTH), round(height * picture_width / PICTURE_WIDTH)
     place_seed = int(style.integers(2**32))
     casts = [np.random.default_rng([seed, 3, plan.shot, number]) for number in range(plan.num_people)]
     actors = [cast_actor(cast, frame, plan.activity) for cast in casts]
