@@ -44,6 +44,8 @@ NOT_RUN = {
     "export": "the tests record nothing",
     "dvc exp run -S dataset=mpii": "needs MPII's pictures, and hours",
     "dvc exp run -S synthetic.people=24000": "takes hours",
+    "dvc exp run -S synthetic.people=5000": "the same",
+    "dvc exp run -S synthetic.seed=201": "the same",
     "dvc exp run -S dataset=own": "test_pipeline.py follows your-own-data.md",
     "dvc exp run -S +pretrained.train.start_from": "the same",
     "posernn export data/people.parquet --coco": "the same",
