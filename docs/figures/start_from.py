@@ -1,4 +1,4 @@
-"""Draws the figure of docs/how-to/your-own-data.md: python docs/figures/start_from.py, about 10 minutes of one core.
+"""Draws the figure of docs/how-to/your-own-data.md: python docs/figures/start_from.py, about 15 minutes of one core.
 
 Compares starting points of a training on 50 people of a kind that `rendered-small` has not seen: gymnasts in grey
 pictures of a camera that looks down on them by 50 degrees.
@@ -59,7 +59,7 @@ STARTS = {
 NUM_TRAIN, NUM_VAL, SEEDS = 50, 200, (0, 1, 2)
 BATCHES, BATCH_SIZE = 64, 16
 SCORED_AFTER = (0, 16, 32, 64)
-SIDE, MARGIN = 96, 0.25
+SIDE, MARGIN = 192, 0.25
 GYMNASTICS = ("upside down", "cartwheel", "lie", "plank", "climb", "jump", "lunge", "spread")
 SIZE = (400, 300)
 OUT = Path("docs/figures")
