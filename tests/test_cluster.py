@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -45,6 +44,10 @@ def workers_of(dask):
 def slept(numbers):
     time.sleep(0.05)
     return numbers
+
+
+def sent(numbers):
+    return [bytes(50_000_000) for _ in numbers]  # the scheduler needs a moment to pass it on
 
 
 def killed(numbers):
@@ -109,19 +112,19 @@ def test_work_that_kills_every_worker_is_one_line(dask):
         list(in_order(killed, range(4), per_task=2, executor=executor))
 
 
-def test_a_scheduler_that_ends_is_one_line():
+def test_a_scheduler_that_ends_while_it_sends_results_is_one_line():
     python = [sys.executable, "-m"]
-    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}  # for `slept`
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}  # for `sent`
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     command = [*python, "distributed.cli.dask_scheduler", *options]
     scheduler = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=here)
     address = next(found[1] for line in scheduler.stderr if (found := re.search(r"Scheduler at: +(tcp\S+)", line)))
     command = [*python, "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
     worker = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=here)
-    threading.Timer(6, scheduler.kill).start()
     try:
         with pytest.raises(InputError, match="cluster: "), cluster.connect(address) as executor:
-            list(in_order(slept, range(100_000), per_task=1, executor=executor))
+            for _ in in_order(sent, range(100_000), per_task=1, executor=executor):
+                scheduler.kill()
     finally:
         scheduler.kill()
         worker.kill()

@@ -219,8 +219,9 @@ def test_a_training_gives_the_figures_written_down(name, loss):
     losses = [float(step.loss) for step in steps]
     weights = sum(float(parameter.detach().double().abs().sum()) for parameter in state.model.parameters())
     expected_losses, expected_rmse, expected_weights = FIGURES[name, loss]
-    # Not exact: processors differ in the order of their sums, which Adam lets grow from batch to batch (0.1% was seen).
-    assert [losses[i] for i in (0, 3)] == pytest.approx(expected_losses[:2], rel=1e-4)
-    assert [losses[i] for i in (7, 11)] == pytest.approx(expected_losses[2:], rel=5e-3)
+    # Not exact after the first batch: processors differ in the order of their sums, which Adam lets grow from batch to
+    # batch. Seen: 1e-7 of the first loss, 1e-4 of the fourth, 2e-3 of the last; 4e-5 of the sum of weights.
+    assert losses[0] == pytest.approx(expected_losses[0], rel=1e-5)
+    assert [losses[i] for i in (3, 7, 11)] == pytest.approx(expected_losses[1:], rel=5e-3)
     assert [row.val_rmse for row in state.history] == pytest.approx(expected_rmse, rel=1e-4)
-    assert weights == pytest.approx(expected_weights, rel=1e-5)
+    assert weights == pytest.approx(expected_weights, rel=2e-4)

@@ -2,14 +2,33 @@
 
 import concurrent.futures
 import logging
-from collections.abc import Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 from posernn.runtime.errors import InputError
+from posernn.runtime.parallel import TASKS_IN_FLIGHT
+
+if TYPE_CHECKING:
+    import distributed
 
 CONNECT_SECONDS = 20
+
+
+class _Tasks(ThreadPoolExecutor):
+    """Waits for each task in a thread.
+
+    The futures of `Client.get_executor` stay pending for ever if the scheduler ends while it sends a result.
+    """
+
+    def __init__(self, client: "distributed.Client") -> None:
+        super().__init__(TASKS_IN_FLIGHT)
+        self._client = client
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(self._client.submit(work, *args, pure=False, **kwargs).result)
 
 
 @contextmanager
@@ -39,7 +58,11 @@ def connect(address: str) -> Iterator[Executor]:
             for worker, there in client.run(metadata.version, "posernn", on_error="return").items():
                 if there != here:
                     raise InputError(f"cluster: {worker}: expected posernn {here}, got {there}; install the same")
-            yield client.get_executor()
+            executor = _Tasks(client)
+            try:
+                yield executor
+            finally:
+                executor.shutdown(wait=False)  # closing the client ends what is not done yet
         except TimeoutError as error:
             raise InputError(f"cluster: expected workers at {address}, got none; start some") from error
         except (
