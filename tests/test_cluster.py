@@ -102,6 +102,9 @@ def test_results_come_in_order_and_errors_as_they_are(dask):
         assert list(in_order(slept, range(50), per_task=3, executor=executor)) == list(range(50))
         with pytest.raises(InputError, match=r"people\.csv: expected a table"):
             list(in_order(refused, range(50), per_task=3, executor=executor))
+        in_flight = [executor.submit(slept, [0]) for _ in range(50)]
+    executor.shutdown()  # no thread of it waits any more
+    assert any(future.cancelled() for future in in_flight)
 
 
 def test_work_that_kills_every_worker_is_one_line(dask):
@@ -121,10 +124,13 @@ def test_a_scheduler_that_ends_while_it_sends_results_is_one_line():
     address = next(found[1] for line in scheduler.stderr if (found := re.search(r"Scheduler at: +(tcp\S+)", line)))
     command = [*python, "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
     worker = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=here)
+
+    def kill_scheduler(_):
+        scheduler.kill()
+
     try:
         with pytest.raises(InputError, match="cluster: "), cluster.connect(address) as executor:
-            for _ in in_order(sent, range(100_000), per_task=1, executor=executor):
-                scheduler.kill()
+            list(map(kill_scheduler, in_order(sent, range(100_000), per_task=1, executor=executor)))
     finally:
         scheduler.kill()
         worker.kill()

@@ -9,7 +9,6 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from posernn.runtime.errors import InputError
-from posernn.runtime.parallel import TASKS_IN_FLIGHT
 
 if TYPE_CHECKING:
     import distributed
@@ -24,7 +23,7 @@ class _Tasks(ThreadPoolExecutor):
     """
 
     def __init__(self, client: "distributed.Client") -> None:
-        super().__init__(TASKS_IN_FLIGHT)
+        super().__init__()
         self._client = client
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -62,7 +61,7 @@ def connect(address: str) -> Iterator[Executor]:
             try:
                 yield executor
             finally:
-                executor.shutdown(wait=False)  # closing the client ends what is not done yet
+                executor.shutdown(wait=False, cancel_futures=True)  # closing the client ends what runs
         except TimeoutError as error:
             raise InputError(f"cluster: expected workers at {address}, got none; start some") from error
         except (
