@@ -222,6 +222,7 @@ def test_a_training_gives_the_figures_written_down(name, loss):
     # Not exact after the first batch: processors differ in the order of their sums, which Adam lets grow from batch to
     # batch. Seen: 1e-7 of the first loss, 1e-4 of the fourth, 2e-3 of the last; 4e-5 of the sum of weights.
     assert losses[0] == pytest.approx(expected_losses[0], rel=1e-5)
-    assert [losses[i] for i in (3, 7, 11)] == pytest.approx(expected_losses[1:], rel=5e-3)
+    assert losses[3] == pytest.approx(expected_losses[1], rel=5e-4)
+    assert [losses[i] for i in (7, 11)] == pytest.approx(expected_losses[2:], rel=5e-3)
     assert [row.val_rmse for row in state.history] == pytest.approx(expected_rmse, rel=1e-4)
     assert weights == pytest.approx(expected_weights, rel=2e-4)
