@@ -48,6 +48,17 @@ class Answer(NamedTuple):
     people: Difference
     seeds: Difference
 
+    @property
+    def says(self) -> str:
+        """Whether the variant is better: where both intervals, or the one over people if there is one seed, say so."""
+        gain = -1 if self.score.startswith(LESS_IS_BETTER) else 1
+        both = (self.people, self.seeds) if not math.isnan(self.seeds.low) else (self.people,)
+        if all(gain * part.low > 0 and gain * part.high > 0 for part in both):
+            return "better"
+        if all(gain * part.low < 0 and gain * part.high < 0 for part in both):
+            return "worse"
+        return "no significant difference"
+
 
 def answer(name: str, question: Question, runs: Runs, draws: int) -> Answer | None:
     """Compare a variant with another variant or, `reference: hidden`, with itself without history.
@@ -85,28 +96,6 @@ def _score(run: Run, name: str) -> Counts:
     if not name.startswith("bits"):
         return run.decodings["greedy"][name]
     return run.bits[name] if name in run.bits else run.bits["bits hidden"]
-
-
-def verdict(found: Answer) -> str:
-    """Say in a sentence whether the variant is better, with both intervals."""
-    gain = -1 if found.score.startswith(LESS_IS_BETTER) else 1
-    both = (found.people, found.seeds) if not math.isnan(found.seeds.low) else (found.people,)
-    if all(gain * part.low > 0 and gain * part.high > 0 for part in both):
-        says = "better"
-    elif all(gain * part.low < 0 and gain * part.high < 0 for part in both):
-        says = "worse"
-    else:
-        says = "no significant difference"
-    unit = "bits a joint" if found.score.startswith("bits") else "points"
-    return (
-        f"{found.question}: {found.one} against {found.other}, {found.score}: **{says}**, {found.people.value:+.2f} "
-        f"{unit} ({interval(found.people)} over people, {interval(found.seeds)} over seeds)"
-    )
-
-
-def interval(found: Difference) -> str:
-    """Format an interval of a difference; over one seed there is none."""
-    return "one seed" if math.isnan(found.low) else f"[{found.low:+.2f}, {found.high:+.2f}]"
 
 
 def differences(runs: Runs, draws: int) -> dict[str, dict[str, Difference]]:

@@ -76,8 +76,7 @@ class Study(Section):
 
     def trunk_entry(self, params: Params, seed: int) -> Entry:
         """Return how a trunk is trained: as `heatmap`, with the study's length, seed and start."""
-        train = {"seed": seed, "start_from": self.start_from, "iterations": self.amount.trunk_iterations}
-        return _entry(params, {"arch": "heatmap", "train": train})
+        return _entry(params, {"arch": "heatmap", "train": self._training(seed, self.amount.trunk_iterations)})
 
     def chain_entry(self, params: Params, variant: str) -> Entry:
         """Return the settings of a variant."""
@@ -87,9 +86,18 @@ class Study(Section):
 
     def end_to_end_entry(self, params: Params, variant: str, seed: int) -> Entry:
         """Return how a variant is trained from the picture on: as `chain`, with the study's length, seed and start."""
-        train = {"seed": seed, "start_from": self.start_from, "iterations": self.amount.end_to_end_iterations}
         entry = self.chain_entry(params, variant)
-        return entry._replace(training=entry.training.model_copy(update=train))
+        changes = self._training(seed, self.amount.end_to_end_iterations)
+        return entry._replace(training=entry.training.model_copy(update=changes))
+
+    def _training(self, seed: int, iterations: int) -> dict[str, Any]:
+        """Return what the study sets of a training; it is validated once, at its end: nobody reads its history."""
+        return {
+            "seed": seed,
+            "start_from": self.start_from,
+            "iterations": iterations,
+            "validate_every": iterations,
+        }
 
 
 def _entry(params: Params, section: dict[str, Any]) -> Entry:

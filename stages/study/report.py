@@ -1,6 +1,7 @@
 """Scores all runs of the study and writes its report."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ from posernn.evaluation.calibration import binned
 from posernn.report import study as figures
 from posernn.report.style import save
 from posernn.runtime.files import read_json, replacing, write_json
-from posernn.study import answers, measures, settings, summary
+from posernn.study import answers, measures, page, settings, summary
 from stages import run
 
 
@@ -34,12 +35,17 @@ def main(crops: str, people: Path, decoders: Path, end_to_end: Path, out: Path) 
             for variant in study.variants
         },
     )
-    text, numbers = summary.page(study, found, about)
     out.mkdir(parents=True, exist_ok=True)
+    write(summary.numbers(study, found, about), study.figures, out)
+
+
+def write(numbers: dict[str, Any], variants: list[str], out: Path) -> None:
+    """Write study.json, the page and the figures, which show these variants, to OUT."""
+    write_json(out / "study.json", numbers)
+    text = page.markdown(numbers)
     with replacing(out / "study.md") as partial:
         partial.write_text(text, encoding="utf-8")
-    write_json(out / "study.json", numbers)
-    chosen = {name: numbers["variants"][name] for name in study.figures if name in study.variants}
+    chosen = {name: numbers["variants"][name] for name in variants if name in numbers["variants"]}
     trained = {f"{name}, end to end": scores for name, scores in numbers["end to end"].items()}
     save(figures.answer(chosen | trained), out / "answer.png")
     save(figures.reliability(chosen), out / "reliability.png")
