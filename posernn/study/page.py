@@ -24,7 +24,7 @@ def markdown(numbers: Numbers) -> str:
         numbers: as in study.json.
     """
     variants, end_to_end = numbers["variants"], numbers["end to end"]
-    everything = variants | {f"{variant}, end to end": scores for variant, scores in end_to_end.items()}
+    everything = variants | named_end_to_end(numbers)
     num_seeds = max(scores["seeds"] for scores in end_to_end.values())
     parts = [
         "# Does it help to predict joints one after another?",
@@ -65,6 +65,11 @@ def markdown(numbers: Numbers) -> str:
         cost(numbers["cost"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def named_end_to_end(numbers: Numbers) -> dict[str, Any]:
+    """Return the models that were trained end to end, by names that tell them from the decoders."""
+    return {f"{variant}, end to end": scores for variant, scores in numbers["end to end"].items()}
 
 
 def verdicts(answers: Sequence[Numbers]) -> str:

@@ -36,7 +36,7 @@ def numbers(study: Study, found: Found, about: str) -> dict[str, Any]:
         about: a sentence on the data and on what was trained.
 
     Returns:
-        Percent, bits and points; a difference is (value, low, high); over one seed it has no interval: None.
+        Percent, bits and points; a difference is [value, low, high], whose interval over one seed is None.
     """
     draws = study.evaluate.bootstrap_draws
     return {
@@ -53,7 +53,7 @@ def numbers(study: Study, found: Found, about: str) -> dict[str, Any]:
 def _answers(questions: Mapping[str, Question], runs: Runs, draws: int) -> list[dict[str, Any]]:
     known = [found for name, question in questions.items() if (found := answer(name, question, runs, draws))]
     return [
-        found._asdict() | {"people": _interval(found.people), "seeds": _interval(found.seeds), "says": found.says}
+        found._asdict() | {"people": _difference(found.people), "seeds": _difference(found.seeds), "says": found.says}
         for found in known
     ]
 
@@ -69,10 +69,10 @@ def _variants(runs: Runs, draws: int) -> dict[str, Any]:
             "decodings": {way: _means([run.decodings[way] for run in of_seeds]) for way in of_seeds[0].decodings},
             "bits": _means([run.bits for run in of_seeds]),
             "clicks": _means([run.clicks for run in of_seeds]),
-            "clicks saved": _interval(over_people(told, not_told, draws)),
+            "clicks saved": _difference(over_people(told, not_told, draws)),
             "calibration error": [round(100 * calibration_error(run.bins), 3) for run in of_seeds],
             "reliability": reliability(np.sum([run.bins for run in of_seeds], axis=0)),
-            "differences": {name: _interval(one) for name, one in from_first.get(variant, {}).items()},
+            "differences": {name: _difference(one) for name, one in from_first.get(variant, {}).items()},
         }
     return found
 
@@ -81,6 +81,6 @@ def _means(scores: list[dict[str, Any]]) -> dict[str, float | None]:
     return rounded({name: averaged([one[name] for one in scores]).value for name in scores[0]})
 
 
-def _interval(found: Difference) -> list[float | None]:
+def _difference(found: Difference) -> list[float | None]:
     """Return value, low and high for JSON, which has no NaN."""
     return [None if np.isnan(value) else value for value in found]

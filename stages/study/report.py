@@ -46,8 +46,7 @@ def write(numbers: dict[str, Any], variants: list[str], out: Path) -> None:
     with replacing(out / "study.md") as partial:
         partial.write_text(text, encoding="utf-8")
     chosen = {name: numbers["variants"][name] for name in variants if name in numbers["variants"]}
-    trained = {f"{name}, end to end": scores for name, scores in numbers["end to end"].items()}
-    save(figures.answer(chosen | trained), out / "answer.png")
+    save(figures.answer(chosen | page.named_end_to_end(numbers)), out / "answer.png")
     save(figures.reliability(chosen), out / "reliability.png")
     print(text)
 
